@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import Any
+from typing import Any, TypeVar
 
 from miner.errors import PoolError
 from miner.net.address import PoolUrl, Transport
@@ -20,8 +20,10 @@ from miner.stratum.pool_events import (
 )
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock
-from tests.fakes.node import LOGIN, FakeNode
+from tests.fakes.node import LOGIN, FakeNode, serving
 from tests.fakes.variants import KAWPOW
+
+Node = TypeVar("Node", bound=FakeNode)
 
 NONCE = 0x0123456789ABCDEF
 MIX_HASH = bytes(range(32)).hex()
@@ -95,6 +97,12 @@ class Bench:
         assert self.ended is not None
         return self.ended
 
+    async def fails(self, kind: type[PoolError], step: float = 0.0) -> str:
+        """Return the text of the error of `kind` that ends the session."""
+        error = await self.end(step)
+        assert isinstance(error, kind)
+        return str(error)
+
     async def submitted(self, solution: Solution, step: float = 0.0) -> tuple[Outcome, str]:
         """Submit `solution`; return outcome and text of its verdict."""
         before = len(self.verdicts)
@@ -132,6 +140,15 @@ async def running(
         task = group.create_task(bench.run())
         yield bench
         task.cancel()
+
+
+@asynccontextmanager
+async def mining(
+    node: Node, kind: str | None = "pprpc", address: str = "", **url: Any
+) -> AsyncIterator[tuple[Node, Bench, Job]]:
+    """Run a session with `node`; yield both with the first job."""
+    async with serving(node), running(node, kind, address, **url) as bench:
+        yield node, bench, await bench.job()
 
 
 def solved(job: Job, nonce: int = NONCE, final_hash: int = 0x01020304) -> Solution:

@@ -11,7 +11,7 @@ from miner.errors import ConnectionLost
 from miner.solo.block_submitter import FORGOTTEN
 from miner.work import Outcome
 from tests.fakes.node import HEIGHT, Cut, FiroNode, PprpcNode, Raw, RpcFault, serving
-from tests.solo.bench import MIX_HASH, NONCE, running, solved
+from tests.solo.bench import MIX_HASH, NONCE, mining, running, solved
 
 
 @pytest.mark.parametrize(
@@ -29,8 +29,7 @@ from tests.solo.bench import MIX_HASH, NONCE, running, solved
     ids=str,
 )
 async def test_a_failed_submission_is_retried(fault: Exception) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", fault, fault)
         assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         sent = node.called("pprpcsb")
@@ -42,16 +41,14 @@ async def test_a_failed_submission_is_retried(fault: Exception) -> None:
 
 
 async def test_a_starting_node_on_this_machine_gets_the_block_every_two_seconds() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", *[RpcFault(-28, "Verifying blocks...")] * 20)
         assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         assert bench.clock.now() - 1000 <= 2 * 21
 
 
 async def test_a_submission_without_an_answer_is_retried() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.loses("pprpcsb", Cut())
         assert await bench.submitted(solved(job), step=0.25) == (Outcome.ACCEPTED, "")
         assert len(node.called("pprpcsb")) == 2
@@ -59,8 +56,7 @@ async def test_a_submission_without_an_answer_is_retried() -> None:
 
 async def test_a_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
     """At its new tip the node has forgotten the header."""
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.loses("pprpcsb", Cut())
         bench.session.submit(solved(job))
         verdict = await bench.verdict(step=0.25)
@@ -68,8 +64,7 @@ async def test_a_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
 
 
 async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", Cut())
         node.known.clear()
         node.extend(5, "00" * 32)
@@ -84,8 +79,7 @@ async def test_another_block_of_the_same_height_does_not_count_as_ours() -> None
 async def test_the_chain_is_searched_for_a_refused_block_if_an_attempt_may_have_reached_the_node(
     fault: Exception, asked: int
 ) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", fault)
         node.known.clear()
         assert (await bench.submitted(solved(job), step=0.25))[0] is Outcome.STALE
@@ -93,8 +87,7 @@ async def test_the_chain_is_searched_for_a_refused_block_if_an_attempt_may_have_
 
 
 async def test_a_header_that_another_rig_made_the_node_forget_is_explained() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.known.clear()
         outcome, text = await bench.submitted(solved(job))
         assert outcome is Outcome.STALE
@@ -102,8 +95,7 @@ async def test_a_header_that_another_rig_made_the_node_forget_is_explained() -> 
 
 
 async def test_a_block_is_recognized_by_its_final_hash() -> None:
-    async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(verdict="inconclusive"), None) as (node, bench, job):
         node.chain[HEIGHT] = {"hash": solved(job).final_hash.hex()}
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert node.called("getblockheader") == []
@@ -111,8 +103,7 @@ async def test_a_block_is_recognized_by_its_final_hash() -> None:
 
 async def test_another_solution_of_the_same_template_does_not_count_as_ours() -> None:
     """Two rigs solve one header; the node's chain has the block of the other one."""
-    async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(verdict="inconclusive"), None) as (node, bench, job):
         node.extend(5, "77" * 32)
         node.chain[HEIGHT]["headerhash"] = job.header_hash.hex()
         node.known.add(node.header)
@@ -130,8 +121,7 @@ async def test_another_solution_of_the_same_template_does_not_count_as_ours() ->
 async def test_a_block_is_recognized_by_nonce_and_mix_hash_together(
     nonce: int, mix_hash: str, outcome: Outcome
 ) -> None:
-    async with serving(PprpcNode(verdict="inconclusive")) as node, running(node, None) as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(verdict="inconclusive"), None) as (node, bench, job):
         node.extend(nonce, mix_hash)
         node.known.add(node.header)
         assert (await bench.submitted(solved(job)))[0] is outcome
@@ -141,9 +131,7 @@ async def test_a_block_is_recognized_by_nonce_and_mix_hash_together(
     ("mix_hash", "outcome"), [(MIX_HASH, Outcome.ACCEPTED), ("77" * 32, Outcome.STALE)]
 )
 async def test_a_duplicate_is_accepted_if_the_chain_has_it(mix_hash: str, outcome: Outcome) -> None:
-    node = FiroNode(verdict="duplicate")
-    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
-        job = await bench.job()
+    async with mining(FiroNode(verdict="duplicate"), "firo", "aFiroAddress") as (node, bench, job):
         node.chain[HEIGHT] = {"hash": "ab" * 32, "mix_hash": mix_hash, "nonce": NONCE}
         assert (await bench.submitted(solved(job)))[0] is outcome
 
@@ -153,8 +141,7 @@ async def test_a_duplicate_is_accepted_if_the_chain_has_it(mix_hash: str, outcom
 async def test_an_unknown_answer_is_an_acceptance_only_if_the_chain_has_the_block(
     answer: Any, in_chain: bool
 ) -> None:
-    async with serving(PprpcNode(verdict=answer)) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(verdict=answer)) as (node, bench, job):
         if in_chain:
             node.chain[HEIGHT] = {"hash": solved(job).final_hash.hex()}
         outcome, _ = await bench.submitted(solved(job))
@@ -163,16 +150,14 @@ async def test_an_unknown_answer_is_an_acceptance_only_if_the_chain_has_the_bloc
 
 @pytest.mark.parametrize("answer", [None, {"status": "OK"}], ids=str)
 async def test_an_accepted_block_missing_in_the_chain_is_reported(answer: Any) -> None:
-    async with serving(PprpcNode(verdict=answer)) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(verdict=answer)) as (_, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
         assert "does not show it" in bench.messages[0]
 
 
 async def test_a_block_has_a_file_until_it_is_answered(blocks: Path) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", *[Cut()] * 3)
         bench.session.submit(solved(job))
         await bench.until(lambda: node.called("pprpcsb"))
@@ -204,8 +189,7 @@ async def test_an_unanswered_block_is_submitted_by_the_next_session(blocks: Path
 
 
 async def test_a_session_that_fails_first_submits_its_block() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("getblocktemplate", *[Cut()] * 9)
         node.fails("pprpcsb", *[Cut()] * 5)
         node.fails("getbestblockhash", Cut())
@@ -218,8 +202,7 @@ async def test_a_session_that_fails_first_submits_its_block() -> None:
 
 
 async def test_a_session_that_fails_ends_after_two_minutes_of_attempts(blocks: Path) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("getblocktemplate", *[Cut()] * 100)
         node.fails("pprpcsb", *[Cut()] * 100)
         bench.session.submit(solved(job))
@@ -230,8 +213,7 @@ async def test_a_session_that_fails_ends_after_two_minutes_of_attempts(blocks: P
 
 
 async def test_the_file_stays_when_the_miner_leaves(blocks: Path) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("pprpcsb", *[Cut()] * 100)
         bench.session.submit(solved(job))
         await bench.until(lambda: node.called("pprpcsb"))
@@ -309,7 +291,6 @@ async def test_a_block_that_cannot_be_written_is_submitted(
     file = tmp_path / "file"
     file.write_text("")
     monkeypatch.setenv("PROGPOW_MINER_STATE", str(file))
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (_, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert "cannot be kept" in bench.messages[0]

@@ -21,7 +21,7 @@ from tests.fakes.node import (
     WorkNode,
     serving,
 )
-from tests.solo.bench import running, solved
+from tests.solo.bench import mining, running, solved
 
 
 def test_each_kind_that_a_coin_may_name_exists() -> None:
@@ -29,8 +29,7 @@ def test_each_kind_that_a_coin_may_name_exists() -> None:
 
 
 async def test_firo_takes_the_address_and_calls_a_new_block_a_duplicate() -> None:
-    async with serving(FiroNode()) as node, running(node, "firo", "aFiroAddress") as bench:
-        job = await bench.job()
+    async with mining(FiroNode(), "firo", "aFiroAddress") as (node, bench, job):
         assert node.called("getblocktemplate")[0] == [{}, "aFiroAddress"]
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.messages)
@@ -40,8 +39,7 @@ async def test_firo_takes_the_address_and_calls_a_new_block_a_duplicate() -> Non
 
 async def test_firo_also_calls_a_new_block_duplicate_inconclusive() -> None:
     node = FiroNode(verdict="duplicate-inconclusive")
-    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
-        job = await bench.job()
+    async with mining(node, "firo", "aFiroAddress") as (_, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
@@ -54,23 +52,18 @@ async def test_firo_also_calls_a_new_block_duplicate_inconclusive() -> None:
     ],
 )
 async def test_refusals_by_firo(text: str, outcome: Outcome) -> None:
-    node = FiroNode(verdict=text)
-    async with serving(node), running(node, "firo", "aFiroAddress") as bench:
-        job = await bench.job()
+    async with mining(FiroNode(verdict=text), "firo", "aFiroAddress") as (_, bench, job):
         assert await bench.submitted(solved(job)) == (outcome, text)
 
 
 @pytest.mark.parametrize("address", ["", "RNotFiros"])
 async def test_firo_without_a_valid_address_is_refused(address: str) -> None:
     async with serving(FiroNode()) as node, running(node, "firo", address) as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "address" in str(error)
+        assert "address" in await bench.fails(PoolRefused)
 
 
 async def test_veil_is_asked_for_progpow() -> None:
-    async with serving(VeilNode()) as node, running(node, "veil") as bench:
-        job = await bench.job()
+    async with mining(VeilNode(), "veil") as (_, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
 
 
@@ -85,8 +78,7 @@ async def test_getwork(kind: str, height: str) -> None:
     prefix = "sero" if kind == "sero" else "eth"
     node = WorkNode()
     node.work[3] = height
-    async with serving(node), running(node, kind) as bench:
-        job = await bench.job()
+    async with mining(node, kind) as (_, bench, job):
         assert (job.height, job.target) == (HEIGHT, int(TARGET, 16))
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         (params,) = node.called(f"{prefix}_submitWork")
@@ -97,8 +89,7 @@ async def test_getwork(kind: str, height: str) -> None:
 
 
 async def test_getwork_is_polled_twice_a_second() -> None:
-    async with serving(WorkNode()) as node, running(node, "getwork") as bench:
-        await bench.job()
+    async with mining(WorkNode(), "getwork") as (node, bench, _):
         await bench.until(lambda: len(node.called("eth_getWork")) == 5, step=0.1)
         assert 1.9 <= bench.clock.now() - 1000 <= 2.6
         assert len(bench.jobs) == 1
@@ -123,8 +114,7 @@ async def test_a_node_that_starts_to_mine_at_the_first_request_is_asked_again() 
 
 @pytest.mark.parametrize(("later", "outcome"), [(0, Outcome.INVALID), (1, Outcome.STALE)])
 async def test_a_getwork_refusal_has_no_reason(later: int, outcome: Outcome) -> None:
-    async with serving(WorkNode(taken=False)) as node, running(node, "getwork") as bench:
-        job = await bench.job()
+    async with mining(WorkNode(taken=False), "getwork") as (node, bench, job):
         node.work = ["0x" + 32 * "c5", node.work[1], node.work[2], hex(HEIGHT + later)]
         await bench.job(2, step=0.1)
         found, text = await bench.submitted(solved(job))
@@ -133,8 +123,7 @@ async def test_a_getwork_refusal_has_no_reason(later: int, outcome: Outcome) -> 
 
 
 async def test_a_getwork_block_in_the_chain_is_accepted_after_a_lost_answer() -> None:
-    async with serving(WorkNode()) as node, running(node, "getwork") as bench:
-        job = await bench.job()
+    async with mining(WorkNode(), "getwork") as (node, bench, job):
         node.loses("eth_submitWork", Cut())
         bench.session.submit(solved(job))
         verdict = await bench.verdict(step=0.1)
@@ -145,9 +134,7 @@ async def test_getwork_without_a_height_is_refused() -> None:
     node = WorkNode()
     del node.work[3]
     async with serving(node), running(node, "getwork") as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "no block height" in str(error)
+        assert "no block height" in await bench.fails(PoolRefused)
 
 
 @pytest.mark.parametrize(
@@ -177,16 +164,14 @@ async def test_unusable_getwork_answers_are_retried(work: Any) -> None:
 @pytest.mark.parametrize("kind", ["pprpc", None])
 async def test_an_address_is_paid_by_whole_blocks(kind: str | None) -> None:
     """The node has no `miningaddress`."""
-    async with serving(BlockNode()) as node, running(node, kind, "miner") as bench:
-        job = await bench.job()
+    async with mining(BlockNode(), kind, "miner") as (node, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert node.called("submitblock")
 
 
 @pytest.mark.parametrize("kind", ["pprpc", None])
 async def test_without_an_address_the_node_pays_its_own(kind: str | None) -> None:
-    async with serving(PprpcNode()) as node, running(node, kind) as bench:
-        job = await bench.job()
+    async with mining(PprpcNode(), kind) as (node, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         assert node.called("pprpcsb")
 
@@ -195,9 +180,7 @@ async def test_without_an_address_the_node_pays_its_own(kind: str | None) -> Non
 async def test_an_address_that_the_node_would_not_pay_is_refused(kind: str) -> None:
     node = VeilNode() if kind == "veil" else WorkNode()
     async with serving(node), running(node, kind, "0xAddress") as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "cannot be asked to pay the user's address" in str(error)
+        assert "cannot be asked to pay the user's address" in await bench.fails(PoolRefused)
         assert node.calls == []
 
 
@@ -207,9 +190,8 @@ async def test_a_user_without_a_password_is_an_address_for_a_node_that_wants_no_
 ) -> None:
     async with serving(WorkNode()) as node:
         async with running(node, kind, user="0xAddress", password=DEFAULT_PASSWORD) as bench:
-            error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "leave the user out" in str(error)
+            error = await bench.fails(PoolRefused)
+        assert "leave the user out" in error
 
 
 async def test_with_a_cookie_file_the_user_is_the_reward_address(tmp_path: Any) -> None:
@@ -227,13 +209,9 @@ async def test_with_a_cookie_file_the_user_is_the_reward_address(tmp_path: Any) 
 @pytest.mark.parametrize("kind", ["submitblock", None])
 async def test_submitblock_without_an_address_is_refused(kind: str | None) -> None:
     async with serving(BlockNode()) as node, running(node, kind) as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "address" in str(error)
+        assert "address" in await bench.fails(PoolRefused)
 
 
 async def test_an_address_of_another_chain_is_refused() -> None:
     async with serving(BlockNode()) as node, running(node, "submitblock", "elsewhere") as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "elsewhere is not an address of the node's chain" in str(error)
+        assert "elsewhere is not an address of the node's chain" in await bench.fails(PoolRefused)

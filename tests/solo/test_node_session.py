@@ -6,12 +6,11 @@ from miner.errors import PoolRefused
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.work import NonceSpace, Outcome
 from tests.fakes.node import HEIGHT, TARGET, PprpcNode, RpcFault, serving
-from tests.solo.bench import running, solved
+from tests.solo.bench import mining, running, solved
 
 
 async def test_a_template_becomes_a_job() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         assert [type(event) for event in bench.events] == [Subscribed, Authorized, JobReceived]
         assert (job.session, job.id, job.height) == (7, node.header, HEIGHT)
         assert job.header_hash.hex() == node.header
@@ -22,8 +21,7 @@ async def test_a_template_becomes_a_job() -> None:
 
 
 async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         mix = bytes(range(32)).hex()
         assert node.called("pprpcsb") == [[job.header_hash.hex(), mix, "0x0123456789abcdef"]]
@@ -36,8 +34,7 @@ async def test_a_block_is_submitted_and_confirmed(blocks: Path) -> None:
 
 
 async def test_a_new_tip_makes_a_clean_job() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (node, bench, _):
         node.header = "5e" * 32
         node.new_tip()
         job = await bench.job(2, step=0.5)
@@ -45,23 +42,20 @@ async def test_a_new_tip_makes_a_clean_job() -> None:
 
 
 async def test_new_transactions_make_a_job_that_is_not_clean() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (node, bench, _):
         node.header = "5e" * 32
         assert not (await bench.job(2, step=1)).clean
 
 
 async def test_a_node_without_mining_address_is_refused() -> None:
     async with serving(PprpcNode(mining_address=False)) as node, running(node, "pprpc") as bench:
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "miningaddress=" in str(error)
-        assert str(node.port) in str(error)
+        error = await bench.fails(PoolRefused)
+        assert "miningaddress=" in error
+        assert str(node.port) in error
 
 
 async def test_refusals_by_the_node() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         for number, (verdict, outcome) in enumerate(
             (
                 (RpcFault(-32602, "Block header hash not found in block data"), Outcome.STALE),
@@ -80,8 +74,7 @@ async def test_refusals_by_the_node() -> None:
 
 
 async def test_a_solution_found_twice_is_submitted_once() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         await bench.submitted(solved(job))
         outcome, _ = await bench.submitted(solved(job))
         assert outcome is Outcome.DUPLICATE
@@ -89,16 +82,14 @@ async def test_a_solution_found_twice_is_submitted_once() -> None:
 
 
 async def test_leave_ends_the_session_with_its_reason() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (_, bench, _):
         await bench.session.drained()
         bench.session.leave("another pool is better")
         assert await bench.end() == "another pool is better"
 
 
 async def test_a_solution_after_the_end_is_lost_but_kept_in_a_file() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (_, bench, job):
         bench.session.leave("the miner stopped")
         await bench.end()
         outcome, text = await bench.submitted(solved(job))

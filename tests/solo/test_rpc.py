@@ -17,7 +17,7 @@ from miner.work import Outcome
 from tests.fakes.node import LOGIN, Cut, PprpcNode, Raw, serving
 from tests.net.serving import server_context
 from tests.net.test_socks import Socks, proxied
-from tests.solo.bench import running, solved
+from tests.solo.bench import mining, running, solved
 
 
 @pytest.fixture(scope="module")
@@ -45,9 +45,7 @@ async def test_a_ca_file_that_cannot_be_read_later_is_retried(ca_file: str) -> N
     Path(ca_file).unlink()
     url = {"transport": Transport.HTTPS, "ca_file": ca_file}
     async with serving(PprpcNode()) as node, running(node, "pprpc", **url) as bench:
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert f"CA file {ca_file}: No such file" in str(error)
+        assert f"CA file {ca_file}: No such file" in await bench.fails(ConnectionLost)
 
 
 async def test_https_refuses_an_unknown_authority(authority: trustme.CA) -> None:
@@ -55,9 +53,8 @@ async def test_https_refuses_an_unknown_authority(authority: trustme.CA) -> None
         serving(PprpcNode(), server_context(authority)) as node,
         running(node, "pprpc", transport=Transport.HTTPS) as bench,
     ):
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert str(error).startswith(f"127.0.0.1, port {node.port}: the certificate is not trusted")
+        error = await bench.fails(PoolRefused)
+        assert error.startswith(f"127.0.0.1, port {node.port}: the certificate is not trusted")
         assert node.requests == []
 
 
@@ -66,9 +63,7 @@ async def test_https_to_a_plain_port_is_reported() -> None:
         serving(PprpcNode()) as node,
         running(node, "pprpc", transport=Transport.HTTPS) as bench,
     ):
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert "http://" in str(error)
+        assert "http://" in await bench.fails(ConnectionLost)
 
 
 @pytest.mark.parametrize("through_proxy", [False, True])
@@ -87,9 +82,7 @@ async def test_only_the_pinned_certificate_is_accepted(
             await bench.job()
         node.requests.clear()
         async with running(node, "pprpc", tls_fingerprint="ab" * 32, **values) as bench:
-            error = await bench.end()
-            assert isinstance(error, PoolRefused)
-            assert pinned in str(error)
+            assert pinned in await bench.fails(PoolRefused)
         assert node.requests == []
 
 
@@ -112,9 +105,7 @@ async def test_https_through_a_proxy_checks_the_name_of_the_node(
         async with running(node, "pprpc", host="node.invalid", **values) as bench:
             await bench.job()
         async with running(node, "pprpc", host="other.invalid", **values) as bench:
-            error = await bench.end()
-            assert isinstance(error, PoolRefused)
-            assert "for another host" in str(error)
+            assert "for another host" in await bench.fails(PoolRefused)
 
 
 @pytest.mark.parametrize(
@@ -130,9 +121,8 @@ async def test_a_proxy_failure_is_explained(socks: Socks, reason: str) -> None:
     async with serving(PprpcNode()) as node, proxied(socks) as address:
         proxy = address.replace("me:hunter2@", "")
         async with running(node, "pprpc", proxy=proxy) as bench:
-            error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert f"could not connect to 127.0.0.1, port {node.port}: {reason}" in str(error)
+            error = await bench.fails(ConnectionLost)
+        assert f"could not connect to 127.0.0.1, port {node.port}: {reason}" in error
         assert node.requests == []
 
 
@@ -141,47 +131,34 @@ async def test_an_unreachable_proxy_is_named() -> None:
         held.bind(("127.0.0.1", 0))
         proxy = f"socks5://127.0.0.1:{held.getsockname()[1]}"
         async with serving(PprpcNode()) as node, running(node, "pprpc", proxy=proxy) as bench:
-            error = await bench.end()
-    assert isinstance(error, ConnectionLost)
-    assert f"the proxy {proxy} cannot be reached" in str(error)
+            error = await bench.fails(ConnectionLost)
+    assert f"the proxy {proxy} cannot be reached" in error
 
 
 async def test_the_path_of_the_url_is_requested() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc", path="/wallet/a") as bench:
-        await bench.job()
+    async with mining(PprpcNode(), path="/wallet/a") as (node, _, _):
         assert {request.path for request in node.requests} == {"/wallet/a"}
         assert node.requests[0].headers["User-Agent"] == "progpow-miner/0"
 
 
 async def test_an_unknown_name_is_reported() -> None:
-    async with (
-        serving(PprpcNode()) as node,
-        running(node, "pprpc", host="node.invalid") as bench,
-    ):
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert "cannot be resolved" in str(error)
+    async with serving(PprpcNode()) as node, running(node, "pprpc", host="node.invalid") as bench:
+        assert "cannot be resolved" in await bench.fails(ConnectionLost)
 
 
 async def test_refused_credentials_end_the_session_without_showing_them() -> None:
-    async with (
-        serving(PprpcNode()) as node,
-        running(node, "pprpc", password="wr0ng") as bench,
-    ):
-        error = await bench.end()
-        assert isinstance(error, PoolRefused)
-        assert "check user and password" in str(error)
-        assert "wr0ng" not in str(error)
-        assert LOGIN[0] not in str(error)
+    async with serving(PprpcNode()) as node, running(node, "pprpc", password="wr0ng") as bench:
+        error = await bench.fails(PoolRefused)
+        assert "check user and password" in error
+        assert "wr0ng" not in error
+        assert LOGIN[0] not in error
 
 
 async def test_refused_access_mentions_rpcallowip() -> None:
     async with serving(PprpcNode()) as node:
         node.fails("getblocktemplate", Raw(403, b""))
         async with running(node, "pprpc") as bench:
-            error = await bench.end()
-            assert isinstance(error, PoolRefused)
-            assert "rpcallowip=" in str(error)
+            assert "rpcallowip=" in await bench.fails(PoolRefused)
 
 
 async def test_the_cookie_file_is_read_for_each_request(tmp_path: Path) -> None:
@@ -203,9 +180,7 @@ async def test_a_missing_cookie_file_is_retried(tmp_path: Path) -> None:
         serving(PprpcNode()) as node,
         running(node, "pprpc", cookie_file=str(missing)) as bench,
     ):
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert str(missing) in str(error)
+        assert str(missing) in await bench.fails(ConnectionLost)
         assert node.calls == []
 
 
@@ -215,9 +190,7 @@ async def test_an_empty_cookie_file_is_retried(tmp_path: Path) -> None:
         serving(PprpcNode()) as node,
         running(node, "pprpc", cookie_file=str(tmp_path / ".cookie")) as bench,
     ):
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert "is empty" in str(error)
+        assert "is empty" in await bench.fails(ConnectionLost)
 
 
 async def test_a_cookie_changed_during_the_request_is_retried(tmp_path: Path) -> None:
@@ -233,18 +206,13 @@ async def test_a_cookie_changed_during_the_request_is_retried(tmp_path: Path) ->
         serving(Restarting(login=("__cookie__", "11ee"))) as node,
         running(node, "pprpc", cookie_file=str(cookie)) as bench,
     ):
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert "new cookie" in str(error)
+        assert "new cookie" in await bench.fails(ConnectionLost)
 
 
 async def test_a_file_other_than_a_cookie_is_refused(tmp_path: Path) -> None:
     file = tmp_path / "wallet.dat"
     file.write_bytes(b"\xff\xfe no text")
-    async with (
-        serving(PprpcNode()) as node,
-        running(node, "pprpc", cookie_file=str(file)) as bench,
-    ):
+    async with serving(PprpcNode()) as node, running(node, "pprpc", cookie_file=str(file)) as bench:
         assert isinstance(await bench.end(), PoolRefused)
 
 
@@ -252,9 +220,8 @@ async def test_a_closed_port_is_reported() -> None:
     async with serving(PprpcNode()) as node:
         pass
     async with running(node, "pprpc") as bench:
-        error = await bench.end()
-        assert isinstance(error, ConnectionLost)
-        assert f"port {node.port}: nothing listens there; check" in str(error)
+        error = await bench.fails(ConnectionLost)
+        assert f"port {node.port}: nothing listens there; check" in error
 
 
 @pytest.mark.parametrize(
@@ -274,9 +241,8 @@ async def test_an_unusable_answer_ends_the_session(fault: Exception, kind: type[
     async with serving(PprpcNode()) as node:
         node.fails("getblocktemplate", fault)
         async with running(node, "pprpc") as bench:
-            error = await bench.end()
-            assert isinstance(error, kind)
-            assert "DOCTYPE" not in str(error), "the page of a proxy"
+            error = await bench.fails(kind)
+            assert "DOCTYPE" not in error, "the page of a proxy"
 
 
 @pytest.mark.parametrize("error", [None, [], {}, False, 0, ""], ids=repr)
@@ -310,6 +276,4 @@ async def test_a_request_times_out() -> None:
     node.rpc_getblocktemplate = never  # type: ignore[method-assign]
     async with serving(node), running(node, "pprpc") as bench:
         await bench.until(lambda: node.calls)
-        error = await bench.end(step=10)
-        assert isinstance(error, ConnectionLost)
-        assert "getblocktemplate within 30 s" in str(error)
+        assert "getblocktemplate within 30 s" in await bench.fails(ConnectionLost, step=10)

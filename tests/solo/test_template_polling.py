@@ -15,7 +15,7 @@ from miner.work import Outcome
 from tests.fakes.block_node import BlockNode
 from tests.fakes.clock import FakeClock
 from tests.fakes.node import HEIGHT, LOGIN, PprpcNode, Raw, RpcFault, serving
-from tests.solo.bench import running, solved
+from tests.solo.bench import mining, running, solved
 
 
 @pytest.mark.parametrize(
@@ -45,9 +45,7 @@ async def test_a_node_without_work_for_ten_minutes_is_left() -> None:
     async with serving(PprpcNode()) as node:
         node.fails("getblocktemplate", *[RpcFault(-10, "downloading blocks")] * 100)
         async with running(node, "pprpc") as bench:
-            error = await bench.end(step=5)
-            assert isinstance(error, ConnectionLost)
-            assert "no work for 10 minutes" in str(error)
+            assert "no work for 10 minutes" in await bench.fails(ConnectionLost, step=5)
             assert bench.clock.now() - 1000 >= 600
 
 
@@ -55,9 +53,7 @@ async def test_a_server_without_getblocktemplate_is_refused() -> None:
     async with serving(PprpcNode()) as node:
         node.fails("getblocktemplate", RpcFault(-32601, "Method not found", 404))
         async with running(node, "pprpc") as bench:
-            error = await bench.end()
-            assert isinstance(error, PoolRefused)
-            assert "no getblocktemplate" in str(error)
+            assert "no getblocktemplate" in await bench.fails(PoolRefused)
 
 
 @pytest.mark.parametrize(
@@ -97,8 +93,7 @@ async def test_an_inconsistent_template_is_not_mined(member: str, value: Any, te
 
 
 async def test_a_lower_height_on_the_same_tip_is_not_mined() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (node, bench, _):
         node.header = "5e" * 32
         node.new_tip(node.tip, HEIGHT - 1)
         await bench.until(lambda: bench.messages, step=1)
@@ -109,8 +104,7 @@ async def test_a_lower_height_on_the_same_tip_is_not_mined() -> None:
 
 
 async def test_a_different_epoch_number_is_reported_once() -> None:
-    async with serving(PprpcNode(epoch=1)) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode(epoch=1)) as (node, bench, _):
         node.header = "5e" * 32
         node.new_tip()
         await bench.job(2, step=0.5)
@@ -119,8 +113,7 @@ async def test_a_different_epoch_number_is_reported_once() -> None:
 
 
 async def test_the_tip_is_looked_at_each_second_and_a_template_requested_each_half_minute() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (node, bench, _):
         await bench.until(lambda: len(node.called("getblocktemplate")) == 3, step=0.25)
         assert 60 <= bench.clock.now() - 1000 <= 64
         assert 56 <= len(node.called("getbestblockhash")) <= 60
@@ -136,16 +129,14 @@ async def test_the_tip_is_looked_at_each_second_and_a_template_requested_each_ha
 async def test_a_request_for_work_does_not_wait_at_the_node(kind: str, address: str) -> None:
     """A long poll would hold one of the node's few threads."""
     node = PprpcNode() if kind == "pprpc" else BlockNode()
-    async with serving(node), running(node, kind, address) as bench:
-        await bench.job()
+    async with mining(node, kind, address) as (_, bench, _):
         await bench.until(lambda: len(node.called("getblocktemplate")) == 3, step=1)
         assert all("longpollid" not in params[0] for params in node.called("getblocktemplate"))
 
 
 async def test_a_node_with_a_full_queue_keeps_its_job_until_a_template_is_due() -> None:
     full = Raw(500, b"Work queue depth exceeded")
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(PprpcNode()) as (node, bench, _):
         node.fails("getbestblockhash", *[full] * 20)
         await bench.until(lambda: len(node.called("getbestblockhash")) == 21, step=0.5)
         assert not bench.rests
@@ -165,8 +156,7 @@ async def test_a_node_whose_threads_are_all_held_keeps_its_job_until_a_template_
     async def never(params: list[Any]) -> None:
         await asyncio.Event().wait()
 
-    async with serving(node), running(node, "pprpc") as bench:
-        await bench.job()
+    async with mining(node) as (_, bench, _):
         look = node.rpc_getbestblockhash
         node.rpc_getbestblockhash = never  # type: ignore[method-assign]
         await bench.until(lambda: len(node.called("getbestblockhash")) == 2, step=0.5)
@@ -181,8 +171,7 @@ async def test_a_node_whose_threads_are_all_held_keeps_its_job_until_a_template_
 
 
 async def test_an_accepted_block_brings_the_next_job_at_once() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (_, bench, job):
         await bench.submitted(solved(job))
         assert (await bench.job(2)).height == HEIGHT + 1
         assert bench.clock.now() == 1000
@@ -190,8 +179,7 @@ async def test_an_accepted_block_brings_the_next_job_at_once() -> None:
 
 async def test_an_accepted_block_ends_its_job_if_the_node_has_no_other_work() -> None:
     """The node lost its peers while we mined."""
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("getblocktemplate", *[RpcFault(-9, "Raven is not connected!")] * 5)
         assert await bench.submitted(solved(job)) == (Outcome.ACCEPTED, "")
         await bench.until(lambda: bench.rests)
@@ -202,9 +190,7 @@ async def test_an_accepted_block_ends_its_job_if_the_node_has_no_other_work() ->
 
 @pytest.mark.parametrize("by_us", [True, False])
 async def test_a_job_that_is_over_ends_within_a_second_if_the_node_is_slow(by_us: bool) -> None:
-    node = PprpcNode()
-    async with serving(node), running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         good, answering = node.rpc_getblocktemplate, asyncio.Event()
 
         async def slow(params: list[Any]) -> Any:
@@ -223,9 +209,7 @@ async def test_a_job_that_is_over_ends_within_a_second_if_the_node_is_slow(by_us
 
 
 async def test_work_that_our_block_solved_is_not_mined_again() -> None:
-    node = PprpcNode()
-    async with serving(node), running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         good, old = node.template, node.template()
         node.template = lambda: old  # type: ignore[method-assign]
         await bench.submitted(solved(job))
@@ -236,9 +220,7 @@ async def test_work_that_our_block_solved_is_not_mined_again() -> None:
 
 
 async def test_an_answer_from_before_our_block_was_accepted_is_ignored() -> None:
-    node = PprpcNode()
-    async with serving(node), running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         good, made, answering = node.rpc_getblocktemplate, asyncio.Event(), asyncio.Event()
 
         async def late(params: list[Any]) -> Any:
@@ -259,8 +241,7 @@ async def test_an_answer_from_before_our_block_was_accepted_is_ignored() -> None
 
 
 async def test_a_node_that_loses_its_work_lets_the_devices_rest_until_it_has_some() -> None:
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.fails("getblocktemplate", RpcFault(-9, "Raven is not connected!"))
         await bench.until(lambda: bench.rests, step=1)
         assert (await bench.job(2, step=0.5)).header_hash == job.header_hash
@@ -268,8 +249,7 @@ async def test_a_node_that_loses_its_work_lets_the_devices_rest_until_it_has_som
 
 async def test_a_refused_block_brings_the_nodes_other_work_at_once() -> None:
     """A request of another miner made the node forget our header."""
-    async with serving(PprpcNode()) as node, running(node, "pprpc") as bench:
-        job = await bench.job()
+    async with mining(PprpcNode()) as (node, bench, job):
         node.known.clear()
         node.header = "5e" * 32
         assert (await bench.submitted(solved(job)))[0] is Outcome.STALE
