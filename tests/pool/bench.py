@@ -17,15 +17,12 @@ from miner.work import Job, Outcome, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import answer, notify
+from tests.stratum.dialogue import SUBSCRIBED, WELCOME, answer, notify
 
 FIRST = PoolUrl("first.example", 3333, "RWallet.rig1", protocol="kawpow")
 SECOND = PoolUrl("second.example", 3333, "RWallet.rig1", protocol="kawpow")
 THIRD = PoolUrl("third.example", 3333, "RWallet.rig1", protocol="kawpow")
 
-SUBSCRIBED = answer(1, [None, "0b8e5b"])
-LOGIN = SUBSCRIBED + answer(2)
-WELCOME = LOGIN + notify()
 OTHER_PREFIX = answer(1, [None, "0b8e5c"]) + answer(2) + notify()
 """A welcome to a session whose nonces have another prefix."""
 REFUSED = SUBSCRIBED + answer(2, False, [24, "unknown wallet"])

@@ -13,8 +13,8 @@ from miner.net.dial import NetworkDial
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import SUBSCRIBED, Bench
-from tests.stratum.dialogue import answer, notify, solution
+from tests.pool.bench import Bench
+from tests.stratum.dialogue import SUBSCRIBED, answer, notify, solution
 
 PHASES = ["dial", "subscribe", "authorize", "mining", "held", "submitting", "closing"]
 

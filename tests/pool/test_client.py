@@ -16,8 +16,8 @@ from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, LOGIN, REFUSED, Bench, accept, mining, running
-from tests.stratum.dialogue import answer, call, notify, solution
+from tests.pool.bench import FIRST, REFUSED, Bench, accept, mining, running
+from tests.stratum.dialogue import LOGIN, answer, call, notify, solution
 
 
 async def test_jobs_reach_the_sink_and_shares_the_pool() -> None:

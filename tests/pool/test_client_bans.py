@@ -10,8 +10,8 @@ from miner.telemetry import events
 from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, SUBSCRIBED, Bench, mining, running
-from tests.stratum.dialogue import answer, call, notify, solution
+from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, Bench, mining, running
+from tests.stratum.dialogue import SUBSCRIBED, answer, call, notify, solution
 
 
 async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() -> None:

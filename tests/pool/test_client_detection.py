@@ -7,8 +7,8 @@ from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, WELCOME, Bench, running
-from tests.stratum.dialogue import answer, call, line
+from tests.pool.bench import FIRST, Bench, running
+from tests.stratum.dialogue import WELCOME, answer, call, line
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
 """A pool without a configured protocol."""

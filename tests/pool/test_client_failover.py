@@ -16,20 +16,8 @@ from miner.work import Outcome
 from tests.fakes.clock import settle
 from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import (
-    BANNED,
-    FIRST,
-    LOGIN,
-    REFUSED,
-    SECOND,
-    SUBSCRIBED,
-    THIRD,
-    Bench,
-    accept,
-    mining,
-    running,
-)
-from tests.stratum.dialogue import answer, call, notify, solution
+from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, THIRD, Bench, accept, mining, running
+from tests.stratum.dialogue import LOGIN, SUBSCRIBED, answer, call, notify, solution
 
 
 async def test_each_return_to_the_first_pool_that_fails_doubles_the_check_interval() -> None:

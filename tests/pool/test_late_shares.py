@@ -16,18 +16,8 @@ from miner.work import Outcome, Solution, Verdict
 from tests.fakes.clock import settle
 from tests.fakes.device import job_at
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import (
-    FIRST,
-    LOGIN,
-    OTHER_PREFIX,
-    SECOND,
-    WELCOME,
-    Bench,
-    accept,
-    mining,
-    running,
-)
-from tests.stratum.dialogue import answer, call, line, notify, solution
+from tests.pool.bench import FIRST, OTHER_PREFIX, SECOND, Bench, accept, mining, running
+from tests.stratum.dialogue import LOGIN, WELCOME, answer, call, line, notify, solution
 
 
 async def test_a_share_found_while_disconnected_is_sent_if_the_next_session_has_its_job() -> None:

@@ -20,14 +20,13 @@ from tests.pool.bench import (
     OTHER_PREFIX,
     REFUSED,
     SECOND,
-    SUBSCRIBED,
     THIRD,
     Bench,
     accept,
     mining,
     running,
 )
-from tests.stratum.dialogue import answer, notify, solution
+from tests.stratum.dialogue import SUBSCRIBED, answer, notify, solution
 
 
 async def replace_pools(bench: Bench, pools: list[PoolUrl]) -> bool:

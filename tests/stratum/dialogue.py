@@ -8,7 +8,9 @@ from typing import Any
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
+from miner.progpow.variant import Variant
 from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.dialect import Dialect
 from miner.stratum.kawpow import KAWPOW as KAWPOW_DIALECT
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent
 from miner.work import Job, Solution
@@ -62,20 +64,30 @@ def answer(number: Any, result: Any = True, error: Any = None) -> bytes:
     return line({"id": number, "result": result, "error": error})
 
 
-def client(**changes: Any) -> ClientSide:
-    values: dict[str, Any] = {
-        "user": "RWallet.rig1",
-        "password": "x",
-        "agent": "progpow-miner/0",
-        "variant": KAWPOW,
-        "session": 7,
-    }
-    return KAWPOW_DIALECT.connect(Opening(**{**values, **changes}))
+SUBSCRIBED = answer(1, [None, "0b8e5b"])
+LOGIN = SUBSCRIBED + answer(2)
+WELCOME = LOGIN + notify()
+
+
+def client(
+    dialect: Dialect = KAWPOW_DIALECT,
+    user: str = "RWallet.rig1",
+    password: str = "x",
+    variant: Variant = KAWPOW,
+    **changes: Any,
+) -> ClientSide:
+    return dialect.connect(Opening(user, password, "progpow-miner/0", variant, 7, **changes))
+
+
+def connected(dialect: Dialect = KAWPOW_DIALECT, **changes: Any) -> ClientSide:
+    """Return a client that has sent its first requests."""
+    opened = client(dialect, **changes)
+    opened.start()
+    return opened
 
 
 def started(extranonce: str = "0b8e5b", **changes: Any) -> ClientSide:
-    opened = client(**changes)
-    opened.start()
+    opened = connected(**changes)
     opened.receive(answer(1, [None, extranonce]) + answer(2))
     return opened
 

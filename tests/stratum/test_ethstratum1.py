@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from fractions import Fraction
+from functools import partial
 from typing import Any
 
 import pytest
@@ -9,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.difficulty import DIFF1_FFFF, MAX_TARGET, parse_target
 from miner.stratum.ethstratum1 import ETHSTRATUM1, KEPT_JOBS
 from miner.stratum.pool_events import (
@@ -23,7 +24,7 @@ from miner.stratum.pool_events import (
     WrongProtocol,
 )
 from miner.work import Job, NonceSpace, Outcome
-from tests.fakes.variants import KAWPOW
+from tests.stratum import dialogue
 from tests.stratum.dialogue import (
     HEADER,
     JOB,
@@ -45,15 +46,8 @@ VERSION = "EthereumStratum/1.0.0"
 OTHER_HEADER = "ab" * 32
 
 
-def client(**changes: Any) -> ClientSide:
-    values: dict[str, Any] = {
-        "user": "wallet.rig",
-        "password": "secret",
-        "agent": "progpow-miner/0",
-        "variant": KAWPOW,
-        "session": 7,
-    }
-    return ETHSTRATUM1.connect(Opening(**{**values, **changes}))
+client = partial(dialogue.client, ETHSTRATUM1, "wallet.rig", "secret")
+connected = partial(dialogue.connected, ETHSTRATUM1, user="wallet.rig", password="secret")
 
 
 def subscribed(extranonce: str = "080c") -> bytes:
@@ -61,8 +55,7 @@ def subscribed(extranonce: str = "080c") -> bytes:
 
 
 def started(extranonce: str = "080c", **changes: Any) -> ClientSide:
-    opened = client(**changes)
-    opened.start()
+    opened = connected(**changes)
     opened.receive(subscribed(extranonce))
     return opened
 
@@ -100,21 +93,18 @@ def test_dialect_is_named_in_the_subscription() -> None:
 
 
 def test_login() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(subscribed()) == [Subscribed(NonceSpace(0x080C, 16)), Authorized()]
 
 
 def test_unsupported_version_is_the_wrong_protocol() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     got = opened.receive(answer(1, None, "unsupported stratum version"))
     assert got == [WrongProtocol("unsupported stratum version")]
 
 
 def test_refused_login() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(2, False)) == [LoginRefused("refused without a reason")]
 
 
@@ -321,8 +311,7 @@ def test_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
 
 
 def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(a_job()) == []
     assert one_job(opened, subscribed()).nonces == NonceSpace(0x080C, 16)
 
@@ -331,8 +320,7 @@ def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
 
 
 def test_moneroocean_names_this_dialect_and_sends_kawpow_jobs() -> None:
-    opened = client(seed_of=lambda epoch: bytes.fromhex(SEED))
-    opened.start()
+    opened = connected(seed_of=lambda epoch: bytes.fromhex(SEED))
     opened.receive(answer(1, [["mining.notify", "1", VERSION], "fe05", 6]))
     events = opened.receive(notify())
     (job,) = jobs(events)
@@ -359,8 +347,7 @@ def test_share_has_the_form_of_its_job() -> None:
 
 
 def test_share_of_a_held_job_has_the_form_of_its_job() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     opened.receive(notify())
     job = one_job(opened, subscribed("fe05"))
     assert submission(opened, job, 0xFE05000000000001)[2] == "0xfe05000000000001"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from functools import partial
 from typing import Any
 
 import pytest
@@ -8,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.difficulty import parse_target
 from miner.stratum.ethstratum2 import ETHSTRATUM2, LONGEST_KEEPALIVE_SECONDS
 from miner.stratum.pool_events import (
@@ -22,7 +23,7 @@ from miner.stratum.pool_events import (
     WrongProtocol,
 )
 from miner.work import Job, NonceSpace, Outcome
-from tests.fakes.variants import KAWPOW
+from tests.stratum import dialogue
 from tests.stratum.dialogue import (
     HEADER,
     answer,
@@ -41,17 +42,9 @@ HEIGHT = 0x11DFC8
 EPOCH = "9c"
 
 
-def client(**changes: Any) -> ClientSide:
-    values: dict[str, Any] = {
-        "user": "wallet.rig",
-        "password": "secret",
-        "agent": "progpow-miner/0",
-        "variant": KAWPOW,
-        "session": 7,
-        "host": "pool.example",
-        "port": 3338,
-    }
-    return ETHSTRATUM2.connect(Opening(**{**values, **changes}))
+POOL = {"user": "wallet.rig", "password": "secret", "host": "pool.example", "port": 3338}
+client = partial(dialogue.client, ETHSTRATUM2, **POOL)
+connected = partial(dialogue.connected, ETHSTRATUM2, **POOL)
 
 
 def hello(**changes: Any) -> bytes:
@@ -79,8 +72,7 @@ def sent(opened: ClientSide) -> list[dict[str, Any]]:
 
 
 def greeted(changes: dict[str, Any] | None = None, **opening: Any) -> ClientSide:
-    opened = client(**opening)
-    opened.start()
+    opened = connected(**opening)
     assert opened.receive(hello(**(changes or {}))) == []
     return opened
 
@@ -115,8 +107,7 @@ def test_hello_is_the_only_first_request() -> None:
 
 
 def test_each_request_waits_for_the_answer_before_it() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(hello()) == []
     assert sent(opened) == [{"id": 2, "method": "mining.subscribe"}]
     assert opened.receive(answer(2, "s-12345")) == [Subscribed(NonceSpace())]
@@ -143,15 +134,13 @@ def test_each_request_waits_for_the_answer_before_it() -> None:
     ],
 )
 def test_refused_hello_is_the_wrong_protocol(result: Any, error: Any, text: str) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(1, result, error)) == [WrongProtocol(text)]
     assert sent(opened) == []
 
 
 def test_compression_ends_the_connection() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     with pytest.raises(ProtocolError, match="compression"):
         opened.receive(hello(encoding="gzip"))
 
@@ -546,8 +535,7 @@ def test_arbitrary_calls_raise_only_protocol_errors(method: str, params: Any) ->
 
 @given(st.integers(1, 3), VALUES | st.dictionaries(MEMBERS, VALUES), VALUES)
 def test_arbitrary_answers_raise_only_protocol_errors(number: int, result: Any, error: Any) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     receive_quietly(opened, hello() if number > 1 else b"")
     receive_quietly(opened, answer(2, "s-1") if number > 2 else b"")
     receive_quietly(opened, answer(number, result, error))
@@ -555,7 +543,6 @@ def test_arbitrary_answers_raise_only_protocol_errors(number: int, result: Any, 
 
 @given(st.dictionaries(MEMBERS, VALUES))
 def test_arbitrary_greetings_raise_only_protocol_errors(changes: dict[str, Any]) -> None:
-    opened = client(resume="s-1")
-    opened.start()
+    opened = connected(resume="s-1")
     receive_quietly(opened, hello(**changes))
     assert opened.keepalive_after is None or 0 < opened.keepalive_after <= LONGEST_KEEPALIVE_SECONDS

@@ -31,6 +31,7 @@ from tests.stratum.dialogue import (
     any_json,
     call,
     client,
+    connected,
     jobs,
     line,
     messages,
@@ -75,8 +76,7 @@ def test_subscribe_is_first_with_id_1() -> None:
     ],
 )
 def test_forms_of_the_subscribe_answer(result: Any, prefix: int, bits: int) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(1, result))[0] == Subscribed(NonceSpace(prefix, bits))
 
 
@@ -94,8 +94,7 @@ def test_forms_of_the_subscribe_answer(result: Any, prefix: int, bits: int) -> N
     ],
 )
 def test_all_64_bits_are_searched_without_an_extranonce(result: Any) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(1, result)) == [Subscribed(NonceSpace(0, 0))]
 
 
@@ -113,21 +112,18 @@ def test_all_64_bits_are_searched_without_an_extranonce(result: Any) -> None:
     ],
 )
 def test_unusable_extranonce_is_explained(result: Any, sentence: str) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     with pytest.raises(ProtocolError, match=sentence):
         opened.receive(answer(1, result))
 
 
 def test_tiny_nonce_range_is_warned_about() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert "2^24 nonces" in messages(opened.receive(answer(1, [None, "0102030405"])))[0]
 
 
 def test_authorized() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(2)) == [Authorized()]
 
 
@@ -140,21 +136,18 @@ def test_authorized() -> None:
     ],
 )
 def test_refused_login(result: Any, error: Any, text: str) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(2, result, error)) == [LoginRefused(text)]
 
 
 def test_refused_subscription() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     got = opened.receive(answer(1, None, "unsupported stratum version"))
     assert got == [WrongProtocol("unsupported stratum version")]
 
 
 def test_answers_may_come_out_of_order() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     got = opened.receive(answer(3, True) + answer(2) + answer(1, [None, "0b8e5b"]))
     assert got == [Authorized(), Subscribed(NonceSpace(0x0B8E5B, 24))]
 
@@ -167,8 +160,7 @@ def test_refused_extranonce_subscribe_is_ignored(result: Any, error: Any) -> Non
 
 
 def test_missing_error_or_id_key() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(line({"result": [None, "0002"], "id": 1, "jsonrpc": "2.0"})) == [
         Subscribed(NonceSpace(2, 16))
     ]
@@ -191,11 +183,9 @@ def test_error_without_id_is_shown() -> None:
 def test_error_under_an_id_that_was_never_sent_is_about_the_login() -> None:
     """Ethermine's pools send 999."""
     refusal = answer(999, None, [24, "bad wallet"])
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(refusal) == [WrongProtocol("bad wallet")]
-    opened = client()
-    opened.start()
+    opened = connected()
     assert opened.receive(answer(1, [None, "ab"]) + refusal)[-1] == LoginRefused("bad wallet")
     opened = started()
     (job,) = jobs(opened.receive(notify()))
@@ -221,8 +211,7 @@ def test_job() -> None:
 
 
 def test_target_and_job_before_the_authorize_reply() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     stream = answer(1, [None, "eb07"]) + call("mining.set_target", TARGET) + notify() + answer(2)
     kinds = [type(event) for event in opened.receive(stream)]
     assert kinds == [Subscribed, DifficultyNotice, JobReceived, Authorized]
@@ -233,8 +222,7 @@ def test_job_without_any_set_target() -> None:
 
 
 def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     assert jobs(opened.receive(notify((0, "old")) + notify((0, "new")))) == []
     (job,) = jobs(opened.receive(answer(1, [None, "eb07"])))
     assert (job.id, job.nonces) == ("new", NonceSpace(0xEB07, 16))
@@ -426,8 +414,7 @@ def test_a_range_of_few_nonces_is_warned_about_once_also_if_it_comes_later() -> 
 
 @pytest.mark.parametrize("result", [True, None, [None], [None, ""]])
 def test_set_extranonce_may_come_before_a_subscribe_answer_without_one(result: Any) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     opened.receive(call("mining.set_extranonce", "cc01"))
     assert opened.receive(answer(1, result)) == [Subscribed(NonceSpace(0xCC01, 16))]
     (job,) = jobs(opened.receive(notify()))
@@ -609,8 +596,7 @@ def test_line_that_is_not_a_json_object_is_warned_about_once(odd: bytes) -> None
 
 @pytest.mark.parametrize("line", [b"HTTP/1.1 400 Bad\r\n", b"<html>\n", b"<!doctype html>\n"])
 def test_a_web_server_in_place_of_a_pool_ends_the_connection(line: bytes) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     with pytest.raises(ProtocolError, match="a web server answers there, not a pool; check the po"):
         opened.receive(line)
 
@@ -641,8 +627,7 @@ STREAM = (
 
 @given(st.lists(st.binary(max_size=80)))
 def test_arbitrary_bytes_raise_only_protocol_errors(pieces: list[bytes]) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     for piece in pieces:
         receive_quietly(opened, piece + b"\n")
 
@@ -679,13 +664,11 @@ def test_mutated_jobs_raise_only_protocol_errors(changes: list[tuple[int, Any]])
 
 @given(st.integers(1, 4), VALUES, VALUES)
 def test_arbitrary_answers_raise_only_protocol_errors(number: int, result: Any, error: Any) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     receive_quietly(opened, answer(number, result, error))
 
 
 @given(st.integers(0, len(STREAM) - 1), st.binary(max_size=4))
 def test_mutated_streams_raise_only_protocol_errors(at: int, other: bytes) -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     receive_quietly(opened, STREAM[:at] + other + STREAM[at + len(other) :])

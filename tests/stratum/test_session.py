@@ -24,7 +24,7 @@ from miner.stratum.session import (
 from miner.work import Job, Outcome, Solution, Verdict
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
-from tests.stratum.dialogue import answer, call, client, notify, solution
+from tests.stratum.dialogue import LOGIN, SUBSCRIBED, answer, call, client, notify, solution
 
 
 class Bench:
@@ -58,10 +58,17 @@ class Bench:
         except PoolError as error:
             self.ended = error
 
-    async def login(self) -> Job:
-        self.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + answer(3) + notify())
+    async def job(self, data: bytes) -> Job:
+        """Receive `data` from the pool; return the newest job."""
+        self.stream.feed(data)
         await settle()
-        return next(event.job for event in self.events if isinstance(event, JobReceived))
+        return self.jobs()[-1]
+
+    async def login(self) -> Job:
+        return await self.job(LOGIN + answer(3) + notify())
+
+    def jobs(self) -> list[Job]:
+        return [event.job for event in self.events if isinstance(event, JobReceived)]
 
     def submits(self) -> list[dict[str, Any]]:
         return self.stream.requests("mining.submit")
@@ -80,6 +87,13 @@ async def running() -> AsyncIterator[Bench]:
         task.cancel()
 
 
+@asynccontextmanager
+async def mining() -> AsyncIterator[tuple[Bench, Job]]:
+    """Run a session that has logged in; yield it with its job."""
+    async with running() as bench:
+        yield bench, await bench.login()
+
+
 async def test_login() -> None:
     async with running() as bench:
         sent = [request["method"] for request in bench.stream.requests()]
@@ -89,8 +103,7 @@ async def test_login() -> None:
 
 
 async def test_accepted_share() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         (request,) = bench.submits()
         await bench.clock.advance(0.25)
@@ -100,8 +113,7 @@ async def test_accepted_share() -> None:
 
 
 async def test_answers_out_of_order_find_their_shares() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         found = [solution(job, job.nonces.first + i) for i in range(3)]
         for one in found:
             bench.session.submit(one)
@@ -117,11 +129,8 @@ async def test_answers_out_of_order_find_their_shares() -> None:
 
 async def test_shares_wait_for_the_login() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
-        await settle()
-        (event,) = bench.events
-        assert isinstance(event, JobReceived)
-        bench.session.submit(solution(event.job))
+        job = await bench.job(SUBSCRIBED + notify())
+        bench.session.submit(solution(job))
         assert bench.submits() == []
         bench.stream.feed(answer(2))
         await settle()
@@ -129,15 +138,14 @@ async def test_shares_wait_for_the_login() -> None:
 
 
 async def test_share_without_an_answer_is_lost_and_not_sent_again() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         await bench.clock.advance(Timeouts().answer / 2)
         bench.session.submit(solution(job, job.nonces.first + 1))
         await bench.clock.advance(Timeouts().answer / 2 - 1)
         assert bench.verdicts == []
         await bench.clock.advance(1)
-        assert [v.outcome for v in bench.verdicts] == [Outcome.LOST]
+        assert bench.outcomes() == [Outcome.LOST]
         assert bench.verdicts[0].text == "no answer within 30 s"
         bench.stream.feed(answer(bench.submits()[0]["id"]))
         await bench.clock.advance(Timeouts().answer / 2)
@@ -148,8 +156,7 @@ async def test_share_without_an_answer_is_lost_and_not_sent_again() -> None:
 
 @pytest.mark.parametrize("line", [b"\n", b" \r\n", b"{}\n", b'{"id":null}\n'])
 async def test_a_flood_of_lines_is_read_at_a_bounded_rate(line: bytes) -> None:
-    async with running() as bench:
-        await bench.login()
+    async with mining() as (bench, _):
         events = len(bench.events)
         bench.stream.feed(line * 20_000 + notify((0, "after the flood")))
         await bench.clock.advance((20_000 - LINES_AT_ONCE) / LINES_PER_SECOND)
@@ -160,25 +167,19 @@ async def test_a_flood_of_lines_is_read_at_a_bounded_rate(line: bytes) -> None:
 
 
 async def test_a_flood_of_jobs_is_read_at_a_bounded_rate() -> None:
-    async with running() as bench:
-        await bench.login()
+    async with mining() as (bench, _):
         for number in range(400):
             bench.stream.feed(notify((0, f"job {number}")))
         await bench.clock.advance(10)
-        jobs = sum(isinstance(event, JobReceived) for event in bench.events)
-        assert 50 < jobs <= 2 + (LINES_AT_ONCE + 10 * LINES_PER_SECOND) / JOB_LINES
+        assert 50 < len(bench.jobs()) <= 2 + (LINES_AT_ONCE + 10 * LINES_PER_SECOND) / JOB_LINES
         await bench.clock.advance(20)
-        jobs = [event.job.id for event in bench.events if isinstance(event, JobReceived)]
-        assert jobs[-1] == "job 399"
+        assert bench.jobs()[-1].id == "job 399"
 
 
 async def test_same_header_and_nonce_is_never_sent_twice() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
-        bench.stream.feed(notify((0, "another id")))
-        await settle()
-        again = [event.job for event in bench.events if isinstance(event, JobReceived)][-1]
+        again = await bench.job(notify((0, "another id")))
         bench.session.submit(solution(again))
         assert len(bench.submits()) == 1
         assert bench.outcomes() == [Outcome.DUPLICATE]
@@ -199,15 +200,12 @@ def test_remembered_nonces_are_bounded_also_under_one_header(headers: int) -> No
 
 async def test_duplicate_names_where_the_first_one_is() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
-        await settle()
-        (event,) = bench.events
-        assert isinstance(event, JobReceived)
+        job = await bench.job(SUBSCRIBED + notify())
         for _ in range(2):
-            bench.session.submit(solution(event.job))
+            bench.session.submit(solution(job))
         bench.stream.feed(answer(2))
         await settle()
-        bench.session.submit(solution(event.job))
+        bench.session.submit(solution(job))
         assert [(verdict.outcome, verdict.text) for verdict in bench.verdicts] == [
             (Outcome.DUPLICATE, "found again; it already waits for the login"),
             (Outcome.DUPLICATE, "found again; it was already sent to this pool"),
@@ -225,21 +223,20 @@ async def test_unanswered_subscription_ends_the_session() -> None:
 
 async def test_unanswered_login_ends_the_session() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]))
+        bench.stream.feed(SUBSCRIBED)
         await bench.clock.advance(Timeouts().login)
         assert str(bench.ended) == "no answer to the login within 30 s"
 
 
 async def test_extranonce_subscribe_needs_no_answer() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        bench.stream.feed(LOGIN + notify())
         await bench.clock.advance(Timeouts().login + 1)
         assert bench.ended is None
 
 
 async def test_silence_without_a_new_job_ends_the_session() -> None:
-    async with running() as bench:
-        await bench.login()
+    async with mining() as (bench, _):
         await bench.clock.advance(Timeouts().silence - 1)
         bench.stream.feed(notify())
         await bench.clock.advance(Timeouts().silence - 1)
@@ -253,15 +250,14 @@ async def test_silence_without_a_new_job_ends_the_session() -> None:
 
 async def test_refused_login_is_final() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2, False, [24, "unknown wallet"]))
+        bench.stream.feed(SUBSCRIBED + answer(2, False, [24, "unknown wallet"]))
         await settle()
         assert isinstance(bench.ended, PoolRefused)
         assert "unknown wallet; check user and password" in str(bench.ended)
 
 
 async def test_end_of_the_stream_loses_shares_in_flight() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         bench.stream.end()
         await settle()
@@ -276,11 +272,8 @@ async def test_end_of_the_stream_loses_shares_in_flight() -> None:
 
 async def test_end_of_the_stream_returns_held_solutions() -> None:
     async with running() as bench:
-        bench.stream.feed(answer(1, [None, "0b8e5b"]) + notify())
-        await settle()
-        (event,) = bench.events
-        assert isinstance(event, JobReceived)
-        held = solution(event.job)
+        job = await bench.job(SUBSCRIBED + notify())
+        held = solution(job)
         bench.session.submit(held)
         bench.stream.end()
         await settle()
@@ -291,8 +284,7 @@ async def test_end_of_the_stream_returns_held_solutions() -> None:
 
 @pytest.mark.parametrize("accepted", [True, False])
 async def test_a_last_line_that_the_pool_did_not_end_counts(accepted: bool) -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         (share,) = bench.submits()
         last = answer(share["id"]) if accepted else answer(share["id"], None, [21, "stale"])
@@ -304,8 +296,7 @@ async def test_a_last_line_that_the_pool_did_not_end_counts(accepted: bool) -> N
 
 
 async def test_a_last_line_that_is_cut_is_ignored() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         before = len(bench.events)
         bench.stream.feed(answer(bench.submits()[0]["id"])[:-4])
@@ -387,8 +378,7 @@ async def test_drained_waits_for_the_last_answer() -> None:
 
 
 async def test_leave_ends_the_session_with_its_reason() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         bench.session.leave("the first pool is back")
         await settle()
@@ -400,8 +390,7 @@ async def test_leave_ends_the_session_with_its_reason() -> None:
 
 
 async def test_shares_in_flight_are_lost_when_the_miner_stops() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
     assert [(v.outcome, v.text) for v in bench.verdicts] == [(Outcome.LOST, "the miner stopped")]
     assert bench.stream.closed
@@ -413,15 +402,14 @@ async def test_error_of_the_listener_is_not_a_lost_connection() -> None:
             raise ZeroDivisionError
 
     bench = BrokenListener()
-    bench.stream.feed(answer(1, [None, "0b8e5b"]) + answer(2))
+    bench.stream.feed(LOGIN)
     with pytest.raises(ExceptionGroup):
         await bench.session.run()
     assert bench.stream.closed
 
 
 async def test_lines_before_a_line_that_ends_the_session_count() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         (request,) = bench.submits()
         bench.stream.feed(answer(request["id"]) + b"x" * 65_530 + b"x" * 10)
@@ -445,8 +433,7 @@ async def test_refusal_without_reason_is_stale_after_the_height_changed(
 
 
 async def test_all_shares_in_flight_are_remembered() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         for number in range(KEPT_REQUESTS + 100):
             bench.session.submit(solution(job, job.nonces.first + number))
         for request in bench.submits():
@@ -456,8 +443,7 @@ async def test_all_shares_in_flight_are_remembered() -> None:
 
 
 async def test_three_unanswered_shares_in_silence_end_the_session() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         for number in range(3):
             bench.session.submit(solution(job, job.nonces.first + number))
         await bench.clock.advance(Timeouts().answer)
@@ -476,8 +462,7 @@ async def unanswered(bench: Bench, job: Job, numbers: range) -> None:
 
 
 async def test_ten_unanswered_shares_in_a_row_end_the_session() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
         assert bench.ended is None
         await unanswered(bench, job, range(UNANSWERED_SHARES, UNANSWERED_SHARES + 1))
@@ -488,8 +473,7 @@ async def test_ten_unanswered_shares_in_a_row_end_the_session() -> None:
 
 @pytest.mark.parametrize("late", [False, True])
 async def test_any_answer_to_a_share_resets_the_count(late: bool) -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         await unanswered(bench, job, range(UNANSWERED_SHARES - 1))
         if not late:
             bench.session.submit(solution(job, job.nonces.first + 50))
@@ -500,8 +484,7 @@ async def test_any_answer_to_a_share_resets_the_count(late: bool) -> None:
 
 
 async def test_immediate_answer_is_handled() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.stream.feed(call("client.show_message", "a message that wakes the reader"))
         bench.session.submit(solution(job))
         bench.stream.feed(answer(bench.submits()[0]["id"]))
@@ -511,8 +494,7 @@ async def test_immediate_answer_is_handled() -> None:
 
 
 async def test_three_unauthorized_shares_in_a_row_end_the_session() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         for number in range(UNAUTHORIZED_SHARES):
             assert bench.ended is None
             bench.session.submit(solution(job, job.nonces.first + number))
@@ -525,8 +507,7 @@ async def test_three_unauthorized_shares_in_a_row_end_the_session() -> None:
 
 
 async def test_unauthorized_shares_between_accepted_ones_are_tolerated() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         for number in range(4 * UNAUTHORIZED_SHARES):
             bench.session.submit(solution(job, job.nonces.first + number))
             refusal = [24, "Unauthorized worker"] if number % UNAUTHORIZED_SHARES else None
@@ -537,8 +518,7 @@ async def test_unauthorized_shares_between_accepted_ones_are_tolerated() -> None
 
 
 async def test_answers_that_waited_while_the_process_was_suspended_count() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         for number in range(3):
             bench.session.submit(solution(job, job.nonces.first + number))
         for _ in range(2):
@@ -563,8 +543,7 @@ async def test_a_login_that_was_answered_while_the_process_was_suspended_counts(
 
 
 async def test_a_share_without_an_answer_is_lost_soon_after_the_process_was_suspended() -> None:
-    async with running() as bench:
-        job = await bench.login()
+    async with mining() as (bench, job):
         bench.session.submit(solution(job))
         await bench.clock.suspend(3600.0)
         await bench.clock.advance(CATCH_UP_SECONDS)

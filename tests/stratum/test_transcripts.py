@@ -19,7 +19,7 @@ from miner.stratum.pool_events import (
 )
 from miner.work import NonceSpace, Outcome, Solution
 from tests.fakes.variants import FIROPOW, KAWPOW
-from tests.stratum.dialogue import answer, client, jobs, line, messages, solution
+from tests.stratum.dialogue import answer, connected, jobs, line, messages, solution
 from tests.stratum.transcripts import Replay, sent_by_pool, transcript
 
 A, S, D, L, X = (
@@ -136,8 +136,7 @@ def test_nicehash_captured_a_three_byte_prefix() -> None:
 
 
 def server_side(name: str, variant: Variant) -> list[PoolEvent]:
-    opened = client(variant=variant, seed_of=seed_hash)
-    opened.start()
+    opened = connected(variant=variant, seed_of=seed_hash)
     events = opened.receive(answer(1, [None, "fe05"]) + answer(2))
     for entry in sent_by_pool(name):
         events += opened.receive(entry)
@@ -180,8 +179,7 @@ def test_moneroocean_names_the_algorithm_beside_the_params() -> None:
 
 
 def test_moneroocean_login_answer_opens_a_session_too() -> None:
-    opened = client()
-    opened.start()
+    opened = connected()
     for entry in sent_by_pool("recorded-moneroocean-kawpow-login"):
         events = opened.receive(entry)
     (job,) = jobs(events)
@@ -194,8 +192,7 @@ def test_recorded_duplicate_is_the_same_header_with_the_same_nonce() -> None:
         for direction, message in transcript("recorded-rvn-duplicate-teamredminer")
         if direction == "c2s"
     ]
-    opened = client(user=submits[0][0])
-    opened.start()
+    opened = connected(user=submits[0][0])
     opened.receive(answer(1, [None, "00007545"]))
     for params in submits:
         notify = [params[1], params[3][2:], "", "f" * 64, False, 2400000, "1b0135ad"]
