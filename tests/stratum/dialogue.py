@@ -96,6 +96,16 @@ def jobs(events: list[PoolEvent]) -> list[Job]:
     return [event.job for event in events if isinstance(event, JobReceived)]
 
 
+def one_job(client: ClientSide, data: bytes) -> Job:
+    """Return the only job that `client` reads in `data`."""
+    (job,) = jobs(client.receive(data))
+    return job
+
+
+def parsed(data: bytes) -> list[dict[str, Any]]:
+    return [json.loads(entry) for entry in data.splitlines()]
+
+
 def messages(events: list[PoolEvent]) -> list[str]:
     return [event.text for event in events if isinstance(event, Message)]
 

@@ -28,8 +28,8 @@ from miner.stratum.pool_events import (
 )
 from miner.verify import Verifier
 from miner.work import NonceSpace, Outcome, Solution
-from tests.stratum.dialogue import jobs, line, messages, solution
-from tests.stratum.transcripts import opening, parsed, transcript
+from tests.stratum.dialogue import jobs, line, messages, parsed, solution
+from tests.stratum.transcripts import opening, transcript
 
 VARIANT = find_variant("progpow-0.9.2")
 NODE = transcript("synthetic-epic-node")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -25,7 +24,7 @@ from miner.stratum.pool_events import (
 )
 from miner.work import Job, NonceSpace, Outcome
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import jobs, line, messages, solution
+from tests.stratum.dialogue import jobs, line, messages, parsed, solution
 
 CHAIN = replace(KAWPOW, name="progpow", period=50, spans=(Span(0, 30000),))
 HEADER, SEED, TARGET = "0x" + "ab" * 32, "0x" + "00" * 32, "0x" + "0f" * 32
@@ -46,10 +45,6 @@ def logged_in(dialect: Dialect = ETHPROXY) -> ClientSide:
     return client
 
 
-def sent(data: bytes) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in data.splitlines()]
-
-
 def pushed(work: list[Any], number: Any = 0) -> bytes:
     return line({"id": number, "jsonrpc": "2.0", "result": work})
 
@@ -65,14 +60,14 @@ def job_of(client: ClientSide, *changes: tuple[int, str]) -> Job:
 @pytest.mark.parametrize(("dialect", "prefix"), [(ETHPROXY, "eth"), (SERO, "sero"), (ZANO, "eth")])
 def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, prefix: str) -> None:
     client = dialect.connect(Opening("0xwallet.rig", "x", "ours/0", CHAIN, 7))
-    (login,) = sent(client.start())
+    (login,) = parsed(client.start())
     assert login == {
         "id": 1, "jsonrpc": "2.0", "method": f"{prefix}_submitLogin",
         "params": ["0xwallet", "x"], "worker": "rig",
     }  # fmt: skip
     events = client.receive(line({"id": 1, "jsonrpc": "2.0", "result": True}))
     assert events == [Subscribed(NonceSpace()), Authorized()]
-    (ask,) = sent(client.data_to_send())
+    (ask,) = parsed(client.data_to_send())
     assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
 
 
@@ -97,13 +92,13 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
 def test_the_worker_after_the_account_is_sent_apart(
     user: str, account: str, worker: str | None
 ) -> None:
-    (login,) = sent(ETHPROXY.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
+    (login,) = parsed(ETHPROXY.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
     assert (login["params"], login.get("worker")) == ([account, "x"], worker)
 
 
 @pytest.mark.parametrize(("user", "account"), [("Zx.5000", "Zx.5000"), ("Zx.rig", "Zx")])
 def test_a_fixed_difficulty_stays_in_the_login_of_zanos_pools(user: str, account: str) -> None:
-    (login,) = sent(ZANO.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
+    (login,) = parsed(ZANO.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
     assert (login["params"], login["worker"]) == ([account, "x"], user[3:])
 
 
@@ -131,7 +126,7 @@ def test_other_calls_are_not_work(params: Any) -> None:
     client = logged_in()
     call = {"id": 5, "method": "mining.notify", "params": params}
     assert client.receive(line(call)) == []
-    (answer,) = sent(client.data_to_send())
+    (answer,) = parsed(client.data_to_send())
     assert answer["error"]["message"] == "Method not found"
 
 
@@ -251,7 +246,7 @@ def test_share_is_lower_case_full_width_and_of_its_own_job() -> None:
     client = logged_in()
     job = job_of(client)
     job_of(client, (0, "0x" + "cd" * 32))
-    (request,) = sent(client.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
+    (request,) = parsed(client.submit(solution(job, 0xAB, bytes.fromhex("ef" * 32))))
     assert request["params"] == ["0x00000000000000ab", HEADER, "0x" + "ef" * 32]
     assert (request["method"], request["worker"]) == ("eth_submitWork", "rig")
 
@@ -332,7 +327,7 @@ def test_refused_login_is_final(answer: dict[str, Any]) -> None:
 def test_pool_is_polled_twice_a_minute() -> None:
     client = logged_in()
     assert client.keepalive_after == 30
-    (request,) = sent(client.keepalive())
+    (request,) = parsed(client.keepalive())
     assert request["method"] == "eth_getWork"
 
 
@@ -352,7 +347,7 @@ def test_pool_that_does_not_push_is_polled_more_often_until_it_does() -> None:
 
 def test_zano_pool_refuses_hashrate_reports() -> None:
     client = logged_in(ZANO)
-    (request,) = sent(client.report_hashrate(255, bytes(32)))
+    (request,) = parsed(client.report_hashrate(255, bytes(32)))
     assert request["params"] == ["0x" + f"{255:064x}", "0x" + "00" * 32]
     error = {"code": -1, "message": "Invalid method"}
     events = client.receive(line({"id": client.last_id, "error": error}))
@@ -360,5 +355,5 @@ def test_zano_pool_refuses_hashrate_reports() -> None:
 
 
 def test_sero_reports_with_its_own_method() -> None:
-    (request,) = sent(logged_in(SERO).report_hashrate(1, bytes(32)))
+    (request,) = parsed(logged_in(SERO).report_hashrate(1, bytes(32)))
     assert request["method"] == "sero_submitHashrate"

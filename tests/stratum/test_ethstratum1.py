@@ -37,6 +37,8 @@ from tests.stratum.dialogue import (
     line,
     messages,
     notify,
+    one_job,
+    parsed,
     solution,
 )
 from tests.stratum.dialogue import client as kawpow_client
@@ -68,11 +70,6 @@ def a_job(name: str = "bf0488aa", header: str = HEADER, clean: bool = True) -> b
     return announced(name, SEED, header, clean, HEIGHT)
 
 
-def one_job(opened: ClientSide, data: bytes) -> Job:
-    (job,) = jobs(opened.receive(data))
-    return job
-
-
 def submission(opened: ClientSide, job: Job, nonce: int) -> list[Any]:
     message = json.loads(opened.submit(solution(job, nonce, bytes(32))))
     assert message["method"] == "mining.submit"
@@ -85,7 +82,7 @@ def submission(opened: ClientSide, job: Job, nonce: int) -> list[Any]:
 
 
 def test_dialect_is_named_in_the_subscription() -> None:
-    assert [json.loads(entry) for entry in client().start().splitlines()] == [
+    assert parsed(client().start()) == [
         {"id": 1, "method": "mining.subscribe", "params": ["progpow-miner/0", VERSION]},
         {"id": 2, "method": "mining.authorize", "params": ["wallet.rig", "secret"]},
         {"id": 3, "method": "mining.extranonce.subscribe", "params": []},

@@ -22,7 +22,7 @@ from miner.stratum.pool_events import (
     Subscribed,
     WrongProtocol,
 )
-from miner.work import Job, NonceSpace, Outcome
+from miner.work import NonceSpace, Outcome
 from tests.stratum import dialogue
 from tests.stratum.dialogue import (
     HEADER,
@@ -32,6 +32,8 @@ from tests.stratum.dialogue import (
     jobs,
     line,
     messages,
+    one_job,
+    parsed,
     receive_quietly,
     solution,
 )
@@ -68,7 +70,7 @@ def a_job(name: str = "6", height: Any = "11dfc8", header: Any = HEADER, clean: 
 
 
 def sent(opened: ClientSide) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in opened.data_to_send().splitlines()]
+    return parsed(opened.data_to_send())
 
 
 def greeted(changes: dict[str, Any] | None = None, **opening: Any) -> ClientSide:
@@ -83,11 +85,6 @@ def started(extranonce: str = "af4c", **opening: Any) -> ClientSide:
     opened.receive(values(epoch=EPOCH, target=TARGET, algo="progpow", extranonce=extranonce))
     opened.data_to_send()
     return opened
-
-
-def one_job(opened: ClientSide, data: bytes) -> Job:
-    (job,) = jobs(opened.receive(data))
-    return job
 
 
 # Opening

@@ -21,7 +21,7 @@ from miner.stratum.wire_format import LINE_LIMIT, whole
 from miner.work import Outcome
 from tests.fakes.device import job_at
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import answer, line, solution
+from tests.stratum.dialogue import answer, line, parsed, solution
 from tests.stratum.transcripts import TRANSCRIPTS, sent_by_pool
 
 EVERY_DIALECT = pytest.mark.parametrize("dialect", DIALECTS.values(), ids=list(DIALECTS))
@@ -64,7 +64,7 @@ def test_opening_requests_are_numbered_from_1(
     client = dialect.connect(
         Opening("wallet.rig", "secret", "agent/0", KAWPOW, 1, "pool.example", 3333)
     )
-    requests = [json.loads(line) for line in client.start().splitlines()]
+    requests = parsed(client.start())
     numbers = [whole(request["id"]) for request in requests]
     assert numbers == list(range(1, len(numbers) + 1))
 

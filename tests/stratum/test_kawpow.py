@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
@@ -36,21 +35,18 @@ from tests.stratum.dialogue import (
     line,
     messages,
     notify,
+    one_job,
+    parsed,
     receive_quietly,
     solution,
     started,
 )
 
-
-def requests(data: bytes) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in data.splitlines()]
-
-
 # Opening
 
 
 def test_subscribe_is_first_with_id_1() -> None:
-    assert requests(client().start()) == [
+    assert parsed(client().start()) == [
         {"id": 1, "method": "mining.subscribe", "params": ["progpow-miner/0"]},
         {"id": 2, "method": "mining.authorize", "params": ["RWallet.rig1", "x"]},
         {"id": 3, "method": "mining.extranonce.subscribe", "params": []},
@@ -188,7 +184,7 @@ def test_error_under_an_id_that_was_never_sent_is_about_the_login() -> None:
     opened = connected()
     assert opened.receive(answer(1, [None, "ab"]) + refusal)[-1] == LoginRefused("bad wallet")
     opened = started()
-    (job,) = jobs(opened.receive(notify()))
+    job = one_job(opened, notify())
     opened.submit(solution(job))
     assert opened.receive(refusal) == []
     assert opened.receive(answer(4)) == [ShareAnswer(4, Outcome.ACCEPTED, "")]
@@ -198,7 +194,7 @@ def test_error_under_an_id_that_was_never_sent_is_about_the_login() -> None:
 
 
 def test_job() -> None:
-    (job,) = jobs(started().receive(notify()))
+    job = one_job(started(), notify())
     assert job.session == 7
     assert job.id == JOB[0]
     assert job.header_hash.hex() == HEADER
@@ -224,12 +220,12 @@ def test_job_without_any_set_target() -> None:
 def test_job_before_the_subscribe_answer_is_held_until_it() -> None:
     opened = connected()
     assert jobs(opened.receive(notify((0, "old")) + notify((0, "new")))) == []
-    (job,) = jobs(opened.receive(answer(1, [None, "eb07"])))
+    job = one_job(opened, answer(1, [None, "eb07"]))
     assert (job.id, job.nonces) == ("new", NonceSpace(0xEB07, 16))
 
 
 def test_target_of_notify_has_precedence() -> None:
-    (job,) = jobs(started().receive(call("mining.set_target", "ff") + notify()))
+    job = one_job(started(), call("mining.set_target", "ff") + notify())
     assert job.share_target == parse_target(TARGET)
 
 
@@ -237,7 +233,7 @@ def test_target_of_notify_has_precedence() -> None:
 def test_job_without_a_target_uses_the_last_set_target(absent: Any) -> None:
     opened = started()
     opened.receive(call("mining.set_target", "0x" + "1" * 60))
-    (job,) = jobs(opened.receive(notify((3, absent))))
+    job = one_job(opened, notify((3, absent)))
     assert job.share_target == int("1" * 60, 16)
 
 
@@ -245,7 +241,7 @@ def test_job_without_a_target_uses_the_last_set_target(absent: Any) -> None:
 def test_set_difficulty_follows_diff1(diff1: int) -> None:
     opened = started(diff1=diff1)
     assert opened.receive(call("mining.set_difficulty", 0.5)) == [DifficultyNotice(2 * diff1)]
-    (job,) = jobs(opened.receive(notify((3, ""))))
+    job = one_job(opened, notify((3, "")))
     assert job.share_target == 2 * diff1
 
 
@@ -287,11 +283,11 @@ def test_job_with_a_target_that_no_hash_meets_is_warned_about() -> None:
 def test_job_id_that_comes_again_with_another_header_voids_the_earlier_job() -> None:
     opened = started()
     opened.receive(notify((4, False)))
-    (again,) = jobs(opened.receive(notify((4, False))))
+    again = one_job(opened, notify((4, False)))
     assert not again.clean
-    (other,) = jobs(opened.receive(notify((1, "5e" * 32), (4, False))))
+    other = one_job(opened, notify((1, "5e" * 32), (4, False)))
     assert other.clean
-    (later,) = jobs(opened.receive(notify((0, "next"), (1, "5f" * 32), (4, False))))
+    later = one_job(opened, notify((0, "next"), (1, "5f" * 32), (4, False)))
     assert not later.clean
 
 
@@ -316,7 +312,7 @@ def test_job_without_height_is_warned_about_once() -> None:
 
 @pytest.mark.parametrize("height", [1866617, 1866617.0, "1866617", "0x1c7b79", "0X1C7B79"])
 def test_height_as_number_decimal_or_hex(height: Any) -> None:
-    (job,) = jobs(started().receive(notify((5, height))))
+    job = one_job(started(), notify((5, height)))
     assert job.height == 1866617
 
 
@@ -339,28 +335,28 @@ def test_impossible_heights_are_warned_about_once() -> None:
      (0.0, False), ("False", False), ("FALSE", False), ("True", True)],
 )  # fmt: skip
 def test_clean_as_boolean_or_number(flag: Any, clean: bool) -> None:
-    (job,) = jobs(started().receive(notify((4, flag))))
+    job = one_job(started(), notify((4, flag)))
     assert job.clean is clean
 
 
 def test_extra_elements_are_ignored() -> None:
-    (job,) = jobs(started().receive(call("mining.notify", *JOB, 0, 1, 5525)))
+    job = one_job(started(), call("mining.notify", *JOB, 0, 1, 5525))
     assert job.height == 1866617
 
 
 def test_bits_are_optional() -> None:
-    (job,) = jobs(started().receive(call("mining.notify", *JOB[:6])))
+    job = one_job(started(), call("mining.notify", *JOB[:6]))
     assert job.block_target == 0
 
 
 @pytest.mark.parametrize("bits", ["", "zz", None, "ff123456", "04923456", [], True, 1.5])
 def test_bad_bits_give_no_block_target(bits: Any) -> None:
-    (job,) = jobs(started().receive(notify((6, bits))))
+    job = one_job(started(), notify((6, bits)))
     assert job.block_target == 0
 
 
 def test_easier_of_share_and_block_target_counts() -> None:
-    (job,) = jobs(started().receive(notify((6, "207fffff"))))
+    job = one_job(started(), notify((6, "207fffff")))
     assert job.target == job.block_target > job.share_target
 
 
@@ -370,7 +366,7 @@ def test_header_of_another_size_is_discarded(header: Any) -> None:
 
 
 def test_header_with_0x() -> None:
-    (job,) = jobs(started().receive(notify((1, "0x" + HEADER.upper()))))
+    job = one_job(started(), notify((1, "0x" + HEADER.upper())))
     assert job.header_hash.hex() == HEADER
 
 
@@ -396,10 +392,10 @@ def test_notify_without_params(params: Any) -> None:
 @pytest.mark.parametrize("params", [["ab"], ["ab", 7], ["0xAB"]])
 def test_set_extranonce_applies_to_the_next_job(params: list[Any]) -> None:
     opened = started("eb07")
-    (old,) = jobs(opened.receive(notify()))
+    old = one_job(opened, notify())
     assert opened.receive(call("mining.set_extranonce", *params)) == []
     assert old.nonces == NonceSpace(0xEB07, 16)
-    (new,) = jobs(opened.receive(notify()))
+    new = one_job(opened, notify())
     assert new.nonces == NonceSpace(0xAB, 8)
     assert new.id == old.id
     assert new.search_key != old.search_key
@@ -417,7 +413,7 @@ def test_set_extranonce_may_come_before_a_subscribe_answer_without_one(result: A
     opened = connected()
     opened.receive(call("mining.set_extranonce", "cc01"))
     assert opened.receive(answer(1, result)) == [Subscribed(NonceSpace(0xCC01, 16))]
-    (job,) = jobs(opened.receive(notify()))
+    job = one_job(opened, notify())
     assert job.nonces == NonceSpace(0xCC01, 16)
 
 
@@ -468,9 +464,9 @@ def test_wrong_seed_is_warned_about_once_and_the_height_used() -> None:
 
 def test_share_is_complete_and_in_lower_case() -> None:
     opened = started()
-    (job,) = jobs(opened.receive(notify()))
+    job = one_job(opened, notify())
     data = opened.submit(solution(job, 0x0B8E5B00102F3EAB, bytes.fromhex("AB" * 32)))
-    assert requests(data) == [
+    assert parsed(data) == [
         {
             "id": 4,
             "method": "mining.submit",
@@ -490,8 +486,8 @@ def test_share_is_complete_and_in_lower_case() -> None:
 
 def test_ids_are_never_used_again() -> None:
     opened = started()
-    (job,) = jobs(opened.receive(notify()))
-    numbers = [requests(opened.submit(solution(job)))[0]["id"] for _ in range(5)]
+    job = one_job(opened, notify())
+    numbers = [parsed(opened.submit(solution(job)))[0]["id"] for _ in range(5)]
     assert numbers == [4, 5, 6, 7, 8]
     assert opened.receive(answer(5, None, [22, "duplicate share"])) == [
         ShareAnswer(5, Outcome.DUPLICATE, "duplicate share")
@@ -501,7 +497,7 @@ def test_ids_are_never_used_again() -> None:
 
 def test_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
     opened = started(user="u" * 256)
-    (job,) = jobs(opened.receive(notify((0, "x" * 254))))
+    job = one_job(opened, notify((0, "x" * 254)))
     assert len(opened.submit(solution(job))) < 1024
 
 
@@ -519,14 +515,14 @@ def test_line_stays_under_1024_bytes_with_the_longest_job_id() -> None:
 def test_requests_of_the_server_are_answered(method: str, reply: dict[str, Any]) -> None:
     opened = started()
     assert opened.receive(line({"id": 5, "method": method, "params": []})) == []
-    assert requests(opened.data_to_send()) == [reply]
+    assert parsed(opened.data_to_send()) == [reply]
     assert opened.data_to_send() == b""
 
 
 def test_unknown_method_with_id_is_answered_by_an_error() -> None:
     opened = started()
     opened.receive(line({"id": "a", "method": "mining.dance", "params": []}))
-    (reply,) = requests(opened.data_to_send())
+    (reply,) = parsed(opened.data_to_send())
     assert reply["id"] == "a"
     assert reply["error"]["code"] == -32601
 

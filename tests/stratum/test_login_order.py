@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import DIFF1_FFFF, MAX_TARGET
 from miner.stratum.pool_events import Authorized, JobReceived, PoolEvent, Subscribed
-from tests.stratum.dialogue import HEADER, JOB, SEED, TARGET, jobs, line, messages
+from tests.stratum.dialogue import HEADER, JOB, SEED, TARGET, jobs, line, messages, parsed
 from tests.stratum.test_every_dialect import OPENING
 
 WORK = [f"0x{HEADER}", f"0x{SEED}", f"0x{TARGET}", "0x1c7b79"]
@@ -122,7 +121,7 @@ def test_neither_order_nor_optional_members_matter_in_a_login(
 ) -> None:
     login = LOGINS[name]
     client = DIALECTS[name].connect(OPENING)
-    requests = [json.loads(request) for request in client.start().splitlines()]
+    requests = parsed(client.start())
     pushed = list(login.pushed)
     events: list[PoolEvent] = []
     while requests or pushed:
@@ -134,7 +133,7 @@ def test_neither_order_nor_optional_members_matter_in_a_login(
             if message.get("id", "") is None and data.draw(st.booleans()):
                 message = {key: value for key, value in message.items() if key != "id"}
         events += client.receive(in_another_form(message, login, data))
-        requests += [json.loads(request) for request in client.data_to_send().splitlines()]
+        requests += parsed(client.data_to_send())
     kinds = Counter(type(event) for event in events)
     assert (kinds[Subscribed], kinds[Authorized]) == (1, 1)
     assert kinds[JobReceived] > 0

@@ -14,7 +14,7 @@ from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.pool_events import PoolEvent, ShareAnswer
 from miner.work import Job, Outcome, Solution
-from tests.stratum.dialogue import jobs, line
+from tests.stratum.dialogue import jobs, line, parsed
 
 TRANSCRIPTS = Path(__file__).parents[1] / "transcripts"
 HASHRATE = 20_000_000
@@ -34,10 +34,6 @@ def transcript(name: str) -> list[Entry]:
 def sent_by_pool(name: str) -> list[bytes]:
     """Return the pool's lines of a transcript."""
     return [line(message) for direction, message in transcript(name) if direction == "s2c"]
-
-
-def parsed(data: bytes) -> list[dict[str, Any]]:
-    return [json.loads(entry) for entry in data.splitlines()]
 
 
 def opening(variant: Variant, user: str = "user.rig") -> Opening:
