@@ -7,12 +7,24 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from functools import partial
 from typing import Any
 
 STOPPED_AT_ONCE = 130
 
-_STOPS = (signal.SIGINT, signal.SIGTERM, *(s for s in signal.Signals if s.name == "SIGQUIT"))
+_STOPS = [
+    number
+    for number in signal.Signals
+    if number.name in ("SIGINT", "SIGTERM", "SIGQUIT", "SIGPWR", "SIGXCPU")
+]
+_STRAY = [
+    number
+    for number in signal.Signals
+    if number.name in ("SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO")
+]
+"""Signals without a meaning here, which would end the process and lose the shares in flight."""
+
 _STREAMS = (0, 1, 2)
 
 
@@ -20,12 +32,15 @@ _STREAMS = (0, 1, 2)
 def signals(
     stop: Callable[[], None], write: Callable[[str], None], reload: Callable[[], None] | None = None
 ) -> Iterator[None]:
-    """Call `stop` at the first SIGINT, SIGTERM or SIGQUIT; exit with code 130 at the second.
+    """Call `stop` at the first SIGINT, SIGTERM, SIGQUIT, SIGPWR or SIGXCPU; exit with code 130 at
+    the second.
 
     SIGHUP calls `reload`, unless the controlling terminal is gone; then it counts as the first
-    stop signal. It is ignored while stopping, since a closed terminal sends it twice.
+    stop signal. It is ignored while stopping, since a closed terminal sends it twice. Signals
+    without a meaning, such as SIGUSR1, are reported once each.
     """
     stopping = False
+    reported: set[signal.Signals] = set()
 
     def received() -> None:
         nonlocal stopping
@@ -44,8 +59,16 @@ def signals(
         else:
             reload()
 
+    def strayed(number: signal.Signals) -> None:
+        if number not in reported:
+            reported.add(number)
+            write(f"{number.name} is ignored; SIGTERM stops in order")
+
     terminal = _terminal()
-    handlers = dict.fromkeys(_STOPS, received)
+    handlers: dict[signal.Signals, Callable[[], None]] = dict.fromkeys(_STOPS, received)
+    for number in _STRAY:
+        if signal.getsignal(number) in (signal.SIG_DFL, signal.SIG_IGN):
+            handlers[number] = partial(strayed, number)
     if reload is not None and hasattr(signal, "SIGHUP"):
         handlers[signal.SIGHUP] = hung_up
     undo = [_handle(number, handler) for number, handler in handlers.items()]
@@ -63,11 +86,11 @@ def handled(name: str, handler: Any) -> Iterator[None]:
     """Handle the signal `name` by `handler`, which `signal.signal` accepts, outside of `signals`.
 
     Does nothing on systems without that signal, outside the main thread, and for a signal that is
-    ignored, as under `nohup`.
+    ignored, as under `nohup`, or has a handler that is not Python's, as a profiler's.
     """
     number = getattr(signal, name, None)
     is_main = threading.current_thread() is threading.main_thread()
-    if number is None or not is_main or signal.getsignal(number) is signal.SIG_IGN:
+    if number is None or not is_main or signal.getsignal(number) in (signal.SIG_IGN, None):
         yield
         return
     before = signal.signal(number, handler)
@@ -75,6 +98,15 @@ def handled(name: str, handler: Any) -> Iterator[None]:
         yield
     finally:
         signal.signal(number, before)
+
+
+@contextmanager
+def ignored_at_start() -> Iterator[None]:
+    """Ignore SIGHUP and signals without a meaning where `signals` does not handle them."""
+    with ExitStack() as stack:
+        for name in ("SIGHUP", *(number.name for number in _STRAY)):
+            stack.enter_context(handled(name, signal.SIG_IGN))
+        yield
 
 
 def _terminal() -> int | None:

@@ -16,6 +16,7 @@ from miner.signals import handled, signals
 from tests.cli.running import CHECKOUT
 
 BROKEN = "coin = "
+STRAY = ["SIGUSR1", "SIGUSR2", "SIGALRM", "SIGVTALRM", "SIGPROF", "SIGIO"]
 
 
 def starting(tmp_path: Path, number: signal.Signals) -> subprocess.CompletedProcess[str]:
@@ -49,8 +50,9 @@ def ended(process: subprocess.Popen[str]) -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no FIFO")
-def test_sighup_during_the_start_is_ignored(tmp_path: Path) -> None:
-    ran = starting(tmp_path, signal.SIGHUP)
+@pytest.mark.parametrize("name", ["SIGHUP", "SIGUSR1"])
+def test_a_signal_other_than_a_stop_is_ignored_during_the_start(name: str, tmp_path: Path) -> None:
+    ran = starting(tmp_path, signal.Signals[name])
     assert (ran.returncode, ran.stdout) == (2, "")
     assert "settings.toml: line 1: is not valid TOML" in ran.stderr
 
@@ -82,7 +84,12 @@ def test_previous_handlers_are_restored() -> None:
 
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signal masks")
-@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGQUIT"])
+@pytest.mark.parametrize(
+    "name",
+    sorted(
+        {"SIGINT", "SIGTERM", "SIGQUIT", "SIGPWR", "SIGXCPU"} & signal.Signals.__members__.keys()
+    ),
+)
 def test_the_first_signal_stops_also_where_it_was_blocked(name: str) -> None:
     async def run() -> list[str]:
         stopped = asyncio.Event()
@@ -99,3 +106,29 @@ def test_the_first_signal_stops_also_where_it_was_blocked(name: str) -> None:
         ]
     finally:
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_signals_without_a_meaning_are_reported_once_and_stop_nothing() -> None:
+    async def run() -> None:
+        stopped = asyncio.Event()
+        with signals(stopped.set, lines.append):
+            for name in (*STRAY, *STRAY, "SIGTERM"):
+                os.kill(os.getpid(), signal.Signals[name])
+                await asyncio.sleep(0)
+            await asyncio.wait_for(stopped.wait(), 60)
+
+    lines: list[str] = []
+    asyncio.run(run())
+    assert lines[:-1] == [f"{name} is ignored; SIGTERM stops in order" for name in STRAY]
+    assert lines[-1].startswith("stopping: ")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals")
+def test_the_handler_of_a_profiler_stays() -> None:
+    async def run() -> None:
+        with signals(lambda: None, lambda line: None):
+            assert signal.getsignal(signal.SIGPROF) is signal.default_int_handler
+
+    with handled("SIGPROF", signal.default_int_handler):
+        asyncio.run(run())
