@@ -63,8 +63,9 @@ RUN /opt/sbom/bin/cyclonedx-py environment --pyproject pyproject.toml --output-r
       --output-file /opt/progpow-miner/share/doc/progpow-miner/python.cdx.json \
       /opt/progpow-miner/bin/python
 
-# Everything but the environment. Any user of the group 0 can write the volumes. tini is process one: it passes signals on and reaps children.
-# Debian's versions follow the base image, which a digest in PYTHON_IMAGE can hold still.
+# Everything but the environment. Any user of the group 0 can write the volumes. tini is process
+# one: it passes signals on and reaps children. Debian's versions follow the base image, which a
+# digest in PYTHON_IMAGE can pin.
 FROM ${PYTHON_IMAGE} AS runtime
 # hadolint ignore=DL3008
 RUN apt-get update \
