@@ -29,7 +29,7 @@ class FailedTokens:
     """Counts wrong tokens by client: many are refused with the time to wait, and reported once.
 
     A right token is accepted at any time, since clients behind one address cannot be told apart.
-    What keeps the token from being guessed is its length.
+    The length of the token protects it from guesses.
     """
 
     def __init__(self, clock: Clock, journal: Journal) -> None:

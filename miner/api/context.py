@@ -68,8 +68,8 @@ class CachedSnapshot:
 
 
 NewestShares = Callable[[int], Awaitable[Sequence[Mapping[str, Any]]]]
-"""Returns up to so many rows of the ledger's shares, newest first, by column name; times are UNIX
-seconds."""
+"""Returns at most the given number of the ledger's shares, newest first, by column name; times are
+UNIX seconds."""
 
 
 class CachedEntries:

@@ -81,7 +81,7 @@ class LoopBudget:
         self._limits = limits
         self._clock = clock
         self._idle = limits.burst / limits.per_second
-        """An address that is silent for so many seconds has its whole part again."""
+        """Seconds of silence after which an address has its whole part again."""
         self._used: TTLCache[str, tuple[float, float]] = TTLCache(
             MAX_ADDRESSES, self._idle, timer=clock.now
         )
@@ -115,8 +115,8 @@ class LoopBudget:
 class LoopBudgets:
     """The budgets of readers and of probes: neither takes from the other.
 
-    What delays mining is how long the loop is occupied. On a busy machine that is more than the
-    processor time, so readers get less there. Probes are served all the same.
+    The time for which the loop is occupied delays mining. On a busy machine that is more than the
+    processor time, so readers get less there; probes do not.
     """
 
     def __init__(

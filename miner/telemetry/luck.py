@@ -29,7 +29,7 @@ class Luck:
     """Shares found, and shares expected of as many hashes at the difficulties of their jobs.
 
     Finding shares is a Poisson process: the number that a working device finds lies in the band
-    95 times of 100.
+    with a probability of 95 %.
     """
 
     expected: float = described(
