@@ -14,23 +14,30 @@ _BY_TEXT = (
     (re.compile(r"method|size of"), Outcome.INVALID),
     (
         re.compile(
-            r"stale|\bold\b|too late|not found|expired|outdated|wrong work|obsolete"
+            r"unauth|not (?:auth|subscribed|logged)|log ?in (?:first|required)"
+            r"|(?:invalid|bad|unknown|no such) (?:user|worker|account)"
+            r"|(?:user|worker|account) (?:is )?(?:unknown|not found)"
+        ),
+        Outcome.UNAUTHORIZED,
+    ),
+    (
+        re.compile(
+            r"stale|\bold\b|\blate\b|not found|expired|outdated|wrong work|obsolete|\bprevblk"
             r"|(?:invalid|bad|unknown|no such) (?:job|work)"
         ),
         Outcome.STALE,
     ),
-    (re.compile(r"dup"), Outcome.DUPLICATE),
+    (re.compile(r"dup|already (?:submitted|exists|known)"), Outcome.DUPLICATE),
     (
         re.compile(
-            r"low.?diff|high.?hash|(?:above|not below|over).*target|boundary|difficulty"
-            r"|not enough work"
+            r"low.?diff|high.?hash|(?:above|not below|over|(?:bigg|great|high|larg)er than).*target"
+            r"|target not (?:met|reached)|boundary|difficulty|not enough work"
         ),
         Outcome.LOW_DIFFICULTY,
     ),
-    (re.compile(r"unauth|not (?:auth|subscribed|logged)|log ?in first"), Outcome.UNAUTHORIZED),
     (re.compile(r"range|mix|valid|verif|mismatch|malformed|incorrect"), Outcome.INVALID),
 )
-"""The first pattern found in the lower-case text decides."""
+"""The first pattern found decides; the text is in lower case, its words separated by blanks."""
 
 _BY_PRECISE_CODE = {
     -32503: Outcome.STALE,
@@ -52,11 +59,20 @@ _BY_CODE = {
 _TEMPORARY = re.compile(
     r"try again|(?<!or )later\b|retry|temporar|not ready|starting|maintenance|overload|\bbusy\b"
     r"|unavailable|timed? ?out|shutting down|internal (?:\w+ )?(?:error|problem|failure)|database"
-    r"|\bdb\b|\bsync|server (?:error|is down)|\bfull\b(?![ .]\w)|too many|limit reached|capacity"
+    r"|\bdb\b|\bsync|server error|\bis down\b|(?:server|backend|node|daemon) down"
+    r"|\b(?:offline|gateway|upstream|backend)\b|^\W*50[0234]\b|reconnect|another server"
+    r"|\bno (?:jobs?|work|block templates?)\b|\bfull\b(?![ .]\w)|too many|capacity|pool is closed"
+    r"|limit (?:is )?(?:reached|exceeded)|max(?:imum)? (?:connections|clients|workers)"
+    r"|unexpected|went wrong|rpc error|unknown error|^\W*error\W*$"
 )
+_CHECK_FAILED = re.compile(
+    r"(?:could not|couldn't|cannot|can't|unable to|failed to) (?:\w+ ){0,2}?"
+    r"(?:check|verify|validate|reach|connect|contact|load)\b"
+)
+"""In the lower-case text of a pool that does not know yet whether the login is right."""
 _OF_LOGIN = re.compile(
-    r"invalid|wrong|incorrect|unknown|unauth|password|address|wallet|regist|no such|not exist"
-    r"|missing|user ?name|worker name"
+    r"invalid|(?<!went )wrong|incorrect|unknown(?! error)|unauth|password|address|regist|no such"
+    r"|wallet(?! (?:daemon|node|server|service))|not exist|missing|user ?name|worker name"
 )
 
 
@@ -64,6 +80,8 @@ def is_temporary(text: str) -> bool:
     """Return whether the text of a refused login names a reason that ends by itself, and none that
     lies in the login."""
     lower = text.lower()
+    if _CHECK_FAILED.search(lower):
+        return True
     return bool(_TEMPORARY.search(lower)) and not _OF_LOGIN.search(lower)
 
 
@@ -71,11 +89,19 @@ NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")
 """Values of `error` in answers without one. ethminer and its forks take the first three for none,
 clients in JavaScript all but the empty list and object."""
 
-_TEXTS = ("message", "error", "reason", "msg", "text", "description")
+_NOTHING = re.compile(
+    r"(?:ok|success(?:ful)?|accepted|none|null|nil|no error)?[.!]?", re.IGNORECASE
+)
+"""Text of an error without code that, beside a true result, is no error."""
+
+_TEXTS = ("message", "error", "reason", "msg", "text", "description", "detail", "data")
 """Members of an error that may contain its text; the first one that has any is used."""
 
 _REASONS = ("reject-reason", "reject_reason", "reason")
 """Members beside result and error that explain a refusal; ckpool sends the first."""
+
+_MESSAGES = ("message", "msg")
+"""Further ones beside a false result; beside others they may be greetings."""
 
 _REFUSING = re.compile(
     r"(?<![a-z])(?:reject|refuse|fail|error|invalid|stale|dup|denied|low\b|not found)"
@@ -92,8 +118,8 @@ _REFUSING_WORD = re.compile(
 _ACCEPTING = re.compile(r"(?:(?:share|block|solution) )?accepted\b|ok\b")
 """Start of a lower-case result that is an acceptance, also if it mentions an error."""
 
-_REFUSING_MEMBERS = ("status", "accepted", "success", "valid")
-"""Members of a result that is a refusal if one of them is false."""
+_REFUSING_MEMBERS = ("status", "accepted", "success", "valid", "ok", "result")
+"""Members of a result that is a refusal if one of them is false, or a text that means it."""
 
 
 def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]:
@@ -101,10 +127,11 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     `reason_of` returns.
 
     The answer is an acceptance if `error` is empty and `result` neither refuses nor is absent
-    beside a reason; also if `error` has neither code nor text and `result` is true. Any JSON value
-    is allowed.
+    beside a reason; also if `error` has no code, no text but "OK" or the like, and `result` is
+    true. Any JSON value is allowed.
     """
-    said_nothing = error is not True and _code_and_text(error) == (0, "")
+    code, text = _code_and_text(error)
+    said_nothing = error is not True and code == 0 and bool(_NOTHING.fullmatch(text))
     if error in NO_ERROR or (result is True and said_nothing):
         if not (_refuses(result) or (result is None and isinstance(reason, str))):
             return Outcome.ACCEPTED, ""
@@ -115,7 +142,7 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     code, text = _code_and_text(error)
     if (precise := _BY_PRECISE_CODE.get(code)) is not None:
         return precise, text or f"error {code}"
-    lower = text.lower()
+    lower = re.sub("[-_]+", " ", text.lower())
     for pattern, outcome in _BY_TEXT:
         if pattern.search(lower):
             return outcome, text
@@ -128,8 +155,10 @@ def _refuses(result: Any) -> bool:
     """Return whether a result is false, or a text or an object that means it."""
     if isinstance(result, dict):
         status = result.get("status")
-        by_status = isinstance(status, str) and _REFUSING.search(status.lower())
-        return bool(by_status) or any(result.get(name) is False for name in _REFUSING_MEMBERS)
+        if isinstance(status, str) and _REFUSING.search(status.lower()):
+            return True
+        members = [result.get(name) for name in _REFUSING_MEMBERS]
+        return result.get("error") not in NO_ERROR or any(map(_means_no, members))
     if isinstance(result, str):
         text = result.strip().lower()
         if " " in text:
@@ -139,10 +168,16 @@ def _refuses(result: Any) -> bool:
     return result is False
 
 
+def _means_no(value: Any) -> bool:
+    return value is False or (isinstance(value, str) and value.lower() in ("false", "no"))
+
+
 def reason_of(message: Any) -> Any:
     """Return the member of an answer, or of its result, that explains a refusal; None if absent."""
-    found = [message.get(name) for name in _REASONS] if isinstance(message, dict) else []
-    return next((reason for reason in found if reason), None)
+    if not isinstance(message, dict):
+        return None
+    names = _REASONS + (_MESSAGES if message.get("result") is False else ())
+    return next((reason for name in names if (reason := message.get(name))), None)
 
 
 def remark(error: Any) -> str | None:

@@ -151,7 +151,7 @@ def test_a_line_with_something_else_than_messages_is_malformed(
 
 
 @EVERY_DIALECT
-@pytest.mark.parametrize("member", ["reject-reason", "reject_reason", "reason"])
+@pytest.mark.parametrize("member", ["reject-reason", "reject_reason", "reason", "message", "msg"])
 def test_the_reason_of_a_refused_share_may_be_in_another_member(
     dialect: Dialect, member: str
 ) -> None:

@@ -45,6 +45,17 @@ def test_answer_without_error_or_false_result_is_an_acceptance(result: Any, erro
         pytest.param({"status": "stale"}, None, Outcome.STALE, "stale", id="a status"),
         pytest.param({"status": "REJECTED"}, None, Outcome.INVALID, "REJECTED", id="rejected"),
         pytest.param("false", None, Outcome.INVALID, "false", id="a text"),
+        pytest.param(
+            {"error": "stale share"}, None, Outcome.STALE, "stale share", id="inner error"
+        ),
+        pytest.param({"ok": False, "error": "dup"}, None, Outcome.DUPLICATE, "dup", id="not ok"),
+        pytest.param(
+            {"accepted": "false", "message": "stale"},
+            None,
+            Outcome.STALE,
+            "stale",
+            id="a false text",
+        ),
         pytest.param("staleShare", None, Outcome.STALE, "staleShare", id="two words in one"),
         pytest.param("Stale share", None, Outcome.STALE, "Stale share", id="a sentence"),
         pytest.param("duplicate", None, Outcome.DUPLICATE, "duplicate", id="a word"),
@@ -94,8 +105,10 @@ def test_a_text_as_result_is_an_acceptance_unless_it_refuses(result: str) -> Non
 
 
 @pytest.mark.parametrize(
-    "error", [[0, None], [0, ""], {"code": 0, "message": ""}, [None, None], "0"]
-)
+    "error",
+    [[0, None], [0, ""], {"code": 0, "message": ""}, [None, None], "0", "none", "null",
+     {"code": 0, "message": "OK"}, [0, "Success", None]],
+)  # fmt: skip
 def test_an_error_that_says_nothing_beside_a_true_result_is_an_acceptance(error: Any) -> None:
     assert classify(True, error) == (Outcome.ACCEPTED, "")
     assert classify(None, error)[0] is Outcome.INVALID
@@ -160,6 +173,16 @@ def test_false_result_is_a_refusal_without_reason() -> None:
         (23, Outcome.LOW_DIFFICULTY, "error 23"),
         ([None], Outcome.INVALID, "refused without a reason"),
         (True, Outcome.INVALID, "refused without a reason"),
+        ("unknown-work", Outcome.STALE, "unknown-work"),
+        ("job-not-found", Outcome.STALE, "job-not-found"),
+        ("bad-prevblk", Outcome.STALE, "bad-prevblk"),
+        ("share is late", Outcome.STALE, "share is late"),
+        ("already submitted", Outcome.DUPLICATE, "already submitted"),
+        ("Hash is bigger than target", Outcome.LOW_DIFFICULTY, None),
+        ("share target not met", Outcome.LOW_DIFFICULTY, None),
+        ("worker not found", Outcome.UNAUTHORIZED, "worker not found"),
+        ("invalid worker", Outcome.UNAUTHORIZED, "invalid worker"),
+        ({"code": -1, "data": {"message": "stale share"}}, Outcome.STALE, "stale share"),
     ],
 )
 def test_error_forms(error: Any, outcome: Outcome, text: str | None) -> None:
