@@ -6,9 +6,10 @@ import pytest
 
 from miner.errors import ConnectionLost
 from miner.pool.failover import BAN_SECONDS, MAX_BAN_SECONDS, MIN_BAN_SECONDS
+from miner.stratum.bans import Bans
 from miner.telemetry import events
 from miner.work import Outcome
-from tests.fakes.clock import settle
+from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, Bench, mining, running
 from tests.stratum.dialogue import SUBSCRIBED, answer, call, notify, solution
@@ -52,6 +53,13 @@ async def test_a_ban_by_the_only_pool_is_waited_out() -> None:
         ("Your IP has been blocked for 5 minutes", 300),
         ("Your account is suspended for 2 weeks", MAX_BAN_SECONDS),
         ("rate limit exceeded, wait 90 seconds", 90),
+        ("Ban time: 600", 600),
+        ("Banned for 1h30m", 5400),
+        ("Banned. Try again in ten minutes", 600),
+        ("you are banned for half an hour", 1800),
+        ("you are banned for 2 hours and 30 minutes", 9000),
+        ("You will be unbanned in 600 seconds", 600),
+        ("banned 00:10:00", 600),
     ],
 )
 async def test_the_duration_of_a_ban_is_respected_within_bounds(text: str, seconds: float) -> None:
@@ -151,6 +159,10 @@ async def test_a_greeting_that_mentions_bans_is_not_a_ban() -> None:
         ("RWallet will be banned for 300 s", 1, False),
         ("RWallet is blocked", 1, True),
         ("Your miner is rate-limited", 1, True),
+        ("Banned due to abuse", 1, True),
+        ("Permanently banned", 1, True),
+        ("Account suspended", 1, True),
+        ("RWallet was unbanned; the pool unbanned 3 miners", 1, False),
         ("Payments are blocked until tomorrow", 1, False),
         ("3 blocks found today", 1, False),
     ],
@@ -167,6 +179,21 @@ async def test_a_message_is_a_ban_only_if_it_is_about_us_and_right_before_the_en
         bench.prepare()
         await bench.clock.advance(3)
         assert bench.hosts()[1] == ("second" if banned else "first")
+
+
+@pytest.mark.parametrize(
+    ("text", "ours"),
+    [
+        ("RXk3p...9abc is banned", True),
+        ("rxk3pw***abc is banned", True),
+        ("RXk3p…9xyz is banned", False),
+        ("RYk3p...9abc is banned", False),
+    ],
+)
+def test_a_ban_may_name_our_account_without_its_middle(text: str, ours: bool) -> None:
+    bans = Bans(FakeClock(), "RXk3pWalletOfOurs9abc.rig1")
+    bans.message(text)
+    assert bool(bans.text) is ours
 
 
 async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
