@@ -55,16 +55,22 @@ def login_parts(user: str) -> list[str]:
 
 def placeholder_in(user: str) -> str | None:
     """Return the placeholder that `user` has in place of a wallet; None if it has none."""
-    account = login_parts(user.strip())[0]
-    if _TEMPLATE.fullmatch(account) or account in _NAMES or _YOURS.search(account):
-        return account
+    account, *others = login_parts(user.strip())
+    coin = re.match("[A-Z]{2,5}:", user.strip())  # some pools pay in the coin before a colon
+    for name in (account, others[0]) if coin else (account,):
+        if _TEMPLATE.fullmatch(name) or _NAMES.fullmatch(name) or _YOURS.search(name):
+            return name
     return None
 
 
-_TEMPLATE = re.compile(r"<.*>|\[.*\]|\$?\{.*\}|\$[A-Za-z_]+|%[A-Za-z_]+%")
+_TEMPLATE = re.compile(r"<.*>|«.*»|\[.*\]|\$?\{.*\}|\$[A-Za-z_]+|%[A-Za-z_]+%")
 """A word in brackets, or a variable that was not replaced."""
 
-_NAMES = ("WALLET", "WALLET_ADDRESS", "WALLETADDRESS", "ADDRESS", "WALLET-ADDRESS")
+_NAMES = re.compile(
+    r"(?:[A-Z]+[_-])?(?:WALLET|ADDRESS)|(?i:wallet[_ -]?address|my[_ -]?(?:wallet|address))"
+    r"|[a-z]{3,5}_(?:wallet|address)|USERNAME|(?i:change[_-]?me)|X{3,}"
+)
+"""Names that stand for a wallet in examples; "wallet" alone is an account of the test pool."""
 
 _YOURS = re.compile(
     r"your[_ -]?([a-z]+[_ -]?)?(wallet|address|account|login|username)|wallet[_ -]?here",

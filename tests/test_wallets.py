@@ -179,6 +179,8 @@ def test_names_of_accounts_have_no_form() -> None:
         "YourWalletAddress", "YOUR_RVN_WALLET.rig", "yourwallet", "PUT_YOUR_WALLET_HERE",
         "WALLET.worker", "WALLET_ADDRESS", "ADDRESS", "your account", "<wallet>", "<RVN address>.r",
         "[wallet]", "{wallet}", "${WALLET}", "$WALLET.rig", "%WAL%.%WORKER_NAME%", "wallet_here",
+        "MY_WALLET", "my-address.rig", "RVN_ADDRESS", "rvn_wallet", "wallet_address",
+        "USERNAME.rig", "changeme", "XXXXX.rig", "«wallet»",
     ],
 )  # fmt: skip
 def test_placeholders(user: str) -> None:
@@ -187,11 +189,17 @@ def test_placeholders(user: str) -> None:
     assert user.startswith(found)
 
 
+def test_a_placeholder_after_the_coin_to_be_paid_is_found() -> None:
+    assert placeholder_in("RVN:YOUR_WALLET.rig1") == "YOUR_WALLET"
+    assert placeholder_in("myname:WALLET") is None  # a password, perhaps
+
+
 @pytest.mark.parametrize(
     "user",
     [
         "", "w", "wallet", "wallet.rig1", "practice.rig1", "myaccount.your", "me+rvn@mail.example",
-        "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV.rig1", "sero1", "a$b", "5%", "youri.rig",
+        "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV.rig1", "sero1", "a$b", "5%", "youri.rig", "my_wallets",
+        "my_rvn", "walletaddress1", "XX",
     ],
 )  # fmt: skip
 def test_names_that_are_not_placeholders(user: str) -> None:
