@@ -79,6 +79,7 @@ def parse_host_port(
 
 def is_local(host: str) -> bool:
     """Return whether a name or IP address belongs to this machine or its local network."""
+    host = host.lower().removesuffix(".")
     try:
         return not ipaddress.ip_address(host).is_global
     except ValueError:

@@ -70,6 +70,8 @@ async def test_a_request_may_write_the_host_in_another_way(listed: str, named: s
         ("fe80::1", 4444),
         ("proxy", 4444),
         ("proxy.lan", 4444),
+        ("localhost.", 4444),
+        ("Proxy.LAN.", 4444),
         ("pool.example", 22),
         ("pool.example", 25),
     ],
