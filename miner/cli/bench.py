@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -14,6 +13,7 @@ from miner.cli.options import (
     HEIGHT_OPTION,
     JSON_OPTION,
     UserPath,
+    print_json,
     print_line,
     print_nothing,
     variant_option,
@@ -99,8 +99,9 @@ def bench(
         report = measure_suite(listed, chosen, height, shape, plan, memory_limit, progress)
     else:
         report = measure(listed, chosen, height, seconds or 30.0, shape, progress)
-    lines = [json.dumps(report, indent=2)] if as_json else _lines(report)
-    for line in lines:
+    if as_json:
+        print_json(report)
+    for line in _lines(report) if not as_json else ():
         click.echo(line)
 
 
@@ -138,7 +139,7 @@ def _compare(before: Path, after: Path, *, as_json: bool) -> None:
     compared = compare_suites(suite_in(before), suite_in(after))
     if as_json:
         ratios = {name: ratio.as_json() for name, ratio in compared.ratios.items()}
-        print_line(json.dumps({"ratios": ratios, "differences": compared.differences}, indent=2))
+        print_json({"ratios": ratios, "differences": compared.differences})
     else:
         for name, ratio in compared.ratios.items():
             print_line(f"{name:>8}  {ratio.median:.3f} ({ratio.low:.3f} to {ratio.high:.3f})")

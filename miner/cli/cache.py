@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -11,7 +10,7 @@ from pathlib import Path
 
 import click
 
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, print_json
 
 
 @click.command()
@@ -43,7 +42,7 @@ def cache(clear: bool, as_json: bool) -> None:
             except OSError as error:
                 raise ConfigError(f"{part}: cannot be deleted: {error.strerror}") from error
     if as_json:
-        click.echo(json.dumps({"folder": str(folder), "parts": rows, "deleted": clear}, indent=2))
+        print_json({"folder": str(folder), "parts": rows, "deleted": clear})
         return
     count = format_count(len(parts), "part")
     click.echo("deleted" if clear else f"{count}; --clear deletes the cache")

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from contextlib import suppress
 from pathlib import Path
 
 import click
 
-from miner.cli.options import JSON_OPTION, UserPath, config_option, print_line, settings_path
+from miner.cli.options import JSON_OPTION, UserPath, config_option, print_json, settings_path
 
 NEW_FILE = "progpow-miner.toml"
 
@@ -76,7 +75,7 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
             "problems": problems,
             "notes": list(notes(loaded)) if loaded and good else [],
         }
-        print_line(json.dumps(report, indent=2, ensure_ascii=False))
+        print_json(report)
         raise click.exceptions.Exit(0 if good else 2)
     for sentence in problems:
         click.echo(sentence, err=True)
@@ -104,7 +103,7 @@ def show(file: Path | None, option: Path | None, as_json: bool) -> None:
     others = {name: meaning for name, meaning in OTHER_VARIABLES.items() if os.environ.get(name)}
     if as_json:
         shown = effective_json(loaded) | {"variables": list(others)}
-        click.echo(json.dumps(shown, indent=2, ensure_ascii=False))
+        print_json(shown)
         return
     click.echo(effective_toml(loaded), nl=False)
     for name, meaning in others.items():
@@ -117,7 +116,7 @@ def schema() -> None:
     """Print the JSON Schema of a settings file."""
     from miner.settings.settings_page import json_schema
 
-    click.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    print_json(json_schema())
 
 
 @config.command("reference", hidden=True)

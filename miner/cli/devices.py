@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 from typing import TYPE_CHECKING
 
 import click
 
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, print_json
 
 if TYPE_CHECKING:
     from miner.work import DeviceInfo
@@ -49,7 +48,7 @@ def devices(as_json: bool, retry: bool) -> None:
             }
             for one in listed
         ]
-        click.echo(json.dumps(rows, indent=2))
+        print_json(rows)
     for one in listed if not as_json else ():
         info = one.info
         facts = [format_count(info.units, "unit"), format_bytes(info.memory), info.driver]

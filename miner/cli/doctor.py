@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from miner.cli.options import JSON_OPTION, UserPath, config_option, print_line, settings_path
+from miner.cli.options import (
+    JSON_OPTION,
+    UserPath,
+    config_option,
+    print_json,
+    print_line,
+    settings_path,
+)
 
 if TYPE_CHECKING:
     from miner.run.machine_checks import Finding
@@ -49,7 +55,7 @@ def doctor(
     diagnosis = Diagnosis(settings_path(file, option), os.environ, ask_pools=ask_pools)
     diagnosis.run(lambda finding: None if as_json else _show(finding))
     if as_json:
-        print_line(json.dumps(diagnosis.as_object(), indent=2, ensure_ascii=False))
+        print_json(diagnosis.as_object())
     if report_file is not None:
         try:
             report_file.write_text(diagnosis.report_text(), encoding="utf-8")

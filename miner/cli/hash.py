@@ -71,6 +71,7 @@ def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
             parsed = json.loads(line)
             if not isinstance(parsed, dict):
                 raise ValueError("not an object")
+            json.dumps(parsed, allow_nan=False)  # Python reads NaN and 1e999, which are not JSON
             row = parsed
             answer = _hash_row(verifier, row, variants)
         except MinerError as error:

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from miner.cli.options import JSON_OPTION, print_line
+from miner.cli.options import JSON_OPTION, print_json, print_line
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
 from miner.safe_text import short_line
@@ -51,8 +51,10 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     if url is None:
         listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "").strip()
         if listen == "off" and not ready:
-            unchecked = json.dumps({"ok": True, "checked": None, "reasons": []}, indent=2)
-            print_line(unchecked if as_json else "the API is off, so nothing is checked")
+            if as_json:
+                print_json({"ok": True, "checked": None, "reasons": []})
+            else:
+                print_line("the API is off, so nothing is checked")
             return
         url = _default_url(listen)
     parsed = _parse_url(url)
@@ -61,7 +63,7 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     reasons = _reasons(body)
     good = status == 200 and reasons == []
     if as_json and (good or (status == 503 and reasons)):
-        print_line(json.dumps({"ok": good, "checked": path[1:], "reasons": reasons}, indent=2))
+        print_json({"ok": good, "checked": path[1:], "reasons": reasons})
         raise click.exceptions.Exit(0 if good else 1)
     if good:
         click.echo("ready" if ready else "alive")

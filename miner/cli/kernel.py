@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION, VARIANT_OPTION
+from miner.cli.options import JSON_OPTION, VARIANT_OPTION, print_json
 
 if TYPE_CHECKING:
     from miner.codegen.kernel_source import KernelSource
@@ -117,7 +116,7 @@ def kernel(
         described["operations"] = operation_counts(chosen, period)
     if compiled:
         described["compiled"] = compiled
-    click.echo(json.dumps(described, indent=2))
+    print_json(described)
 
 
 def _compiled(source: KernelSource, architecture: str) -> dict[str, Any]:

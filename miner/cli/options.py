@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -125,6 +126,11 @@ def print_line(line: str) -> None:
         click.echo(line)
     except BrokenPipeError:
         discard_output()
+
+
+def print_json(value: object) -> None:
+    """Print JSON as `print_line` does, in ASCII: it stays valid in any encoding of the output."""
+    print_line(json.dumps(value, indent=2))
 
 
 def write(line: str) -> None:

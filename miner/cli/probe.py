@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION, variant_option
+from miner.cli.options import JSON_OPTION, print_json, variant_option
 from miner.formatting import format_difficulty
 
 if TYPE_CHECKING:
@@ -127,7 +126,7 @@ def probe(
     )  # fmt: skip
     result = asyncio.run(probe_pool(request, NetworkDial(), SystemClock()))
     if as_json:
-        click.echo(json.dumps(_as_object(result, notes, chosen), indent=2))
+        print_json(_as_object(result, notes, chosen))
     else:
         _print_result(result, notes, chosen)
 

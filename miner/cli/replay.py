@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import JSON_OPTION, UserPath, print_line, variant_option
+from miner.cli.options import JSON_OPTION, UserPath, print_json, print_line, variant_option
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -34,7 +33,7 @@ def replay(file: Path, variant: str | None, as_json: bool) -> None:
 
     results = replay_all(load_recording(file), lambda name: _variant(variant, name, file.parent))
     if as_json:
-        print_line(json.dumps([_as_object(result) for result in results], indent=2))
+        print_json([_as_object(result) for result in results])
     for result in results if not as_json else ():
         _print_replayed(result)
     different = sum(result.difference is not None for result in results)

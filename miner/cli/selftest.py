@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import json
-
 import click
 
-from miner.cli.options import DEVICE_OPTION, JSON_OPTION, print_line, variant_option
+from miner.cli.options import DEVICE_OPTION, JSON_OPTION, print_json, print_line, variant_option
 
 
 @click.command("selftest")
@@ -69,7 +67,7 @@ def selftest_command(
     for reason in missing if not device else ():
         click.echo(reason, err=True)
     if as_json:
-        print_line(json.dumps(rows, indent=2))
+        print_json(rows)
     if not devices:
         raise NoUsableDevice("no device to test was found")
     if failed:

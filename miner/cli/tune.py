@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import signal
 from collections.abc import Callable
 from typing import Any
@@ -14,6 +13,7 @@ from miner.cli.options import (
     HEIGHT_OPTION,
     JSON_OPTION,
     VARIANT_OPTION,
+    print_json,
     print_nothing,
     split_names,
 )
@@ -89,7 +89,7 @@ def tune(
         for line in _lines(report):
             progress(line)
     if as_json:
-        click.echo(json.dumps(reports, indent=2))
+        print_json(reports)
 
 
 def _lines(report: dict[str, Any]) -> list[str]:

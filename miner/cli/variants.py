@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from miner.cli.options import JSON_OPTION
+from miner.cli.options import JSON_OPTION, print_json
 
 if TYPE_CHECKING:
     from miner.progpow.variant import Variant
@@ -25,9 +24,7 @@ def variants_command(as_json: bool) -> None:
         mined.setdefault(coin.variant, []).append(coin.symbol)
     rows = variants().values()
     if as_json:
-        click.echo(
-            json.dumps([_describe(v) | {"coins": mined.get(v.name, [])} for v in rows], indent=2)
-        )
+        print_json([_describe(v) | {"coins": mined.get(v.name, [])} for v in rows])
         return
     for v in rows:
         click.echo(f"{v.name:<15} {v.title}")

@@ -149,6 +149,8 @@ BAD: list[tuple[bytes, str]] = [
         b'{"variant": "kawpow", "height": 0, "header_hash": "@", "nonce": 0, "epoch": 100000000}',
         "epoch: ",
     ),
+    (b'{"height": NaN}', "line is not a JSON object"),
+    (b'{"height": 1e999}', "line is not a JSON object"),
 ]
 
 

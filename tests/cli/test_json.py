@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import io
 import json
 import re
+from contextlib import redirect_stdout
 from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from miner.catalog import coins, find_variant, usual_height
+from miner.cli.options import print_json
 from tests.cli.running import run, settings_file, toy_file
 
 pytestmark = pytest.mark.usefixtures("only_ref")
@@ -20,6 +25,7 @@ GOOD = 'variant = "kawpow"\n[[pools]]\nurl = "pool.example:1"\nuser = "w"\n'
 def json_of(*arguments: str | Path, code: int = 0) -> Any:
     ran = run(*arguments, "--json")
     assert ran.code == code, ran.err
+    assert ran.out.isascii()
     return json.loads(ran.out)
 
 
@@ -44,6 +50,20 @@ def test_a_checked_settings_file(tmp_path: Path) -> None:
     report = json_of("config", "check", path, code=2)
     assert not report["ok"]
     assert len(report["problems"]) == 2
+
+
+@given(st.text(), st.sampled_from(["ascii", "cp1252", "cp437", "koi8-r", "shift_jis", "utf-8"]))
+def test_json_is_valid_in_any_encoding_of_the_output(text: str, encoding: str) -> None:
+    output = io.TextIOWrapper(io.BytesIO(), encoding, errors="backslashreplace")
+    with redirect_stdout(output):
+        print_json({text: [text]})
+    output.seek(0)
+    assert json.load(output) == {text: [text]}
+
+
+def test_settings_in_other_scripts_are_json_in_ascii(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, f'rig = "Bergbau Süd 🪨"\n{GOOD}')
+    assert "Bergbau Süd 🪨" in str(json_of("config", "show", path))
 
 
 @pytest.mark.parametrize("command", ["devices", "doctor", "variants", "config show"])
