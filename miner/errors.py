@@ -127,6 +127,7 @@ class Cause(StrEnum):
     BANNED = "ban"
     LOGIN = "login refused"
     LOGIN_LATER = "login refused for a time, as during maintenance"
+    POOL_FAULT = "login refused with an internal error"
     NODE_BUSY = "node: too many calls wait"
     NODE_COOKIE = "node: login of the cookie file refused"
     NODE_LOGIN = "node: user, password or address of this machine refused"

@@ -26,6 +26,9 @@ STABLE_SECONDS = 60.0
 NEXT_DIALECT_SECONDS = 1.0
 """Wait between two dialects tried with one pool."""
 
+QUICK_SECONDS = 10.0
+"""A connection that fails within this time does not hold up the detection of the dialect."""
+
 JOB_SECONDS = 60.0
 """Longest time without a job to mine, where another pool may be tried instead."""
 
@@ -46,7 +49,8 @@ class Attempt:
     pool: PoolEntry
     url: PoolUrl
     """The address connected to: that of `pool`, possibly with the port of a reconnect request."""
-    connected: bool = False
+    connected_at: float | None = None
+    """Clock seconds at which the connection was opened."""
     understood: bool = False
     """The pool sent a line that the dialect understood."""
     job_received: bool = False
@@ -83,7 +87,7 @@ class Attempt:
     @property
     def is_open(self) -> bool:
         """Whether the connection is open and not being left."""
-        return self.connected and not self.ended and not self.leave_reason
+        return self.connected_at is not None and not self.ended and not self.leave_reason
 
     @property
     def useless(self) -> bool:
@@ -97,9 +101,12 @@ class Attempt:
 
     def suggests_other_dialect(self, error: PoolError) -> bool:
         """Return whether `error`, which ended it, fits a pool of another dialect: it sent
-        nothing or nothing that makes sense."""
-        made_sense = self.understood and not isinstance(error, ProtocolError)
-        return self.connected and self.logged_in_at is None and not made_sense
+        nothing or nothing that makes sense. A ban or a busy pool says nothing about the dialect."""
+        if self.connected_at is None or self.logged_in_at is not None:
+            return False
+        if error.cause in (Cause.BANNED, Cause.LOGIN_LATER):
+            return False
+        return not self.understood or isinstance(error, ProtocolError | WrongDialect)
 
     def next_url(self, url: PoolUrl) -> PoolUrl:
         """Return the address for the next attempt at the pool listed with `url`: another port if
@@ -232,6 +239,7 @@ FAILURES: Mapping[Cause, Reaction] = {
     Cause.NODE_BUSY: Reaction.RETRY,
     Cause.NODE_COOKIE: Reaction.RETRY,  # a node writes a new one at each start
     Cause.LOGIN_LATER: Reaction.RETRY,
+    Cause.POOL_FAULT: Reaction.RETRY,
     Cause.BANNED: Reaction.BAN,
     Cause.DIALECT: Reaction.NEXT_DIALECT,
     Cause.CERTIFICATE_AUTHORITY: Reaction.GIVE_UP,
@@ -258,31 +266,38 @@ class FailoverRules:
             self._failover.record_stable()
         if failure is None:
             return AttemptResult(reason, self._after_leaving(attempt, stable=stable))
+        detection = attempt.pool.detection
+        if attempt.suggests_other_dialect(failure) and not detection.found:
+            return self._after_misfit(attempt, failure)
         match FAILURES[failure.cause]:
             case Reaction.BAN:
                 seconds = failure.seconds if isinstance(failure, Banned) else None
                 return AttemptResult(reason, self._failover.record_ban(seconds))
-            case Reaction.NEXT_DIALECT if not attempt.pool.detection.named:
-                return self._after_wrong_dialect(attempt, failure)
-            case Reaction.NEXT_DIALECT | Reaction.GIVE_UP:
+            case Reaction.NEXT_DIALECT if detection.named:
+                return self._after_refusal(attempt, failure)
+            case Reaction.NEXT_DIALECT if attempt.logged_in_at is None:
+                detection.doubt()
+                return AttemptResult(reason, self._after_failure(attempt))
+            case Reaction.NEXT_DIALECT:
+                return self._after_misfit(attempt, failure)
+            case Reaction.GIVE_UP:
                 return self._after_refusal(attempt, failure)
             case Reaction.RETRY:
-                detection = attempt.pool.detection
-                if attempt.suggests_other_dialect(failure) and not detection.found:
-                    detection.try_next()
                 return AttemptResult(reason, self._after_failure(attempt))
 
-    def _after_wrong_dialect(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
+    def _after_misfit(self, attempt: Attempt, failure: PoolError) -> AttemptResult:
+        """Return what follows a failure that another dialect may explain: until each was tried,
+        the next one is tried soon, without counting the failure."""
         detection = attempt.pool.detection
-        if detection.found and attempt.logged_in_at is None:
-            detection.doubt()
-            return AttemptResult(str(refusal), self._after_failure(attempt))
-        title = DIALECTS[detection.current].title
-        if detection.try_next():
-            text = f"the pool does not accept {title}; trying another protocol"
-            return AttemptResult(text, NEXT_DIALECT_SECONDS)
-        refusal = WrongDialect("the pool accepts none of the known protocols")
-        return self._after_refusal(attempt, refusal)
+        reason = str(failure)
+        if plain := failure.cause is Cause.DIALECT:
+            reason = f"the pool does not accept {DIALECTS[detection.current].title}"
+        if refusal := detection.move_on(failure):
+            return self._after_refusal(attempt, refusal)
+        took = self._clock.now() - (attempt.connected_at or 0.0)
+        if plain or (detection.is_first_try and took < QUICK_SECONDS):
+            return AttemptResult(f"{reason}; trying another protocol", NEXT_DIALECT_SECONDS)
+        return AttemptResult(reason, self._after_failure(attempt))
 
     def _after_refusal(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
         if attempt.pool.login_accepted:

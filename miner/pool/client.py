@@ -174,7 +174,7 @@ class PoolClient:
             self._clock,
         )  # fmt: skip
         connection = await self._connections.open(url, pool, listener)
-        attempt.connected, attempt.idle_since = True, self._clock.now()
+        attempt.connected_at = attempt.idle_since = self._clock.now()
         self._shares.begin(connection, pool.url)
         reason = "the miner stopped"
         try:

@@ -124,6 +124,8 @@ class ClientSide(ABC):
         """Seed hashes by their index."""
         self.malformed_lines = 0
         """Received lines that were not JSON objects."""
+        self.stray_refusal = ""
+        """Text of the newest refusal that answers none of our requests."""
         self._heard = False
         """Whether any line was a JSON object."""
         self.welcome: set[str] = set()
@@ -326,6 +328,8 @@ class ClientSide(ABC):
             del self._submissions[number]
             self._handle_share_answer(number, outcome, text)
         elif (method := self._requests.pop(number, None)) is None:
+            if outcome is not Outcome.ACCEPTED:
+                self.stray_refusal = text
             if message.get("id") is None and error is not None and text:
                 self._events.append(pool_events.Message(text))
         elif method not in self.dialect.optional:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 
+from miner.errors import Cause, PoolError, WrongDialect
 from miner.stratum.dialect import Dialect
 from miner.stratum.epic import EPIC
 from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
@@ -41,12 +42,14 @@ def recognise(method: str, params: object) -> Dialect | None:
 
 
 class Detection:
-    """Finds the protocol of one pool by trying those of `order` in turn; a single one is named and
-    needs no confirmation."""
+    """Finds the protocol of one pool by trying those of `order` in turn, repeatedly if need be; a
+    single one is named and needs no confirmation."""
 
     def __init__(self, order: Sequence[str]) -> None:
         self._order = list(order)
         self._at = 0
+        self._failures: dict[str, PoolError] = {}
+        """Newest failure of each protocol since detection began."""
         self.named = len(self._order) == 1
         self.found = self.named
         """Whether `current` is known to fit, or was named."""
@@ -56,9 +59,15 @@ class Detection:
         """The protocol to use for the next connection."""
         return self._order[self._at]
 
+    @property
+    def is_first_try(self) -> bool:
+        """Whether `current` was not tried yet."""
+        return self.current not in self._failures
+
     def confirm(self) -> bool:
         """Record that the pool accepted `current`; return whether this is new."""
         news, self.found = not self.found, True
+        self._failures.clear()
         return news
 
     def doubt(self) -> None:
@@ -66,8 +75,23 @@ class Detection:
         detected again."""
         self.found = self.named
 
-    def try_next(self) -> bool:
-        """Move to the next protocol; return False after the last, when the first is next."""
+    def move_on(self, failure: PoolError) -> PoolError | None:
+        """Move to the next protocol after a failure that `current` may have caused.
+
+        Return the error for a pool that refused each of them; its refusal of a login is one, unless
+        it had an internal error as well. None: one of them may still fit.
+        """
+        self._failures[self.current] = failure
         self.found = self.named
         self._at = (self._at + 1) % len(self._order)
-        return self._at > 0
+        causes = {failure.cause: failure for failure in self._failures.values()}
+        if len(self._failures) < len(self._order):
+            return None
+        if causes.keys() == {Cause.DIALECT}:
+            error: PoolError = WrongDialect("the pool accepts none of the known protocols")
+        elif Cause.LOGIN in causes and Cause.POOL_FAULT not in causes:
+            error = causes[Cause.LOGIN]
+        else:
+            return None
+        self._failures.clear()
+        return error

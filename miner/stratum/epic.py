@@ -155,7 +155,7 @@ class EpicClient(ClientSide):
         elif accepted:
             self._events += [Subscribed(NonceSpace()), Authorized()]
             self._send(self._request_job())
-        elif self._error_code in TRANSIENT:
+        elif self._answered_method and self._error_code in TRANSIENT:
             raise ProtocolError(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
         else:
             # Only servers of this dialect name the method in their answers.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
+from miner.errors import Cause
 from miner.safe_text import short_line
 from miner.work import Outcome
 
@@ -74,15 +75,25 @@ _OF_LOGIN = re.compile(
     r"invalid|(?<!went )wrong|incorrect|unknown(?! error)|unauth|password|address|regist|no such"
     r"|wallet(?! (?:daemon|node|server|service))|not exist|missing|user ?name|worker name"
 )
+_OF_DIALECT = re.compile(r"unsupported|not supported|method not")
+_FAULT = re.compile(
+    r"internal (?:\w+ )?(?:error|problem|failure)|server error|unexpected|went wrong|rpc error"
+    r"|unknown error|^\W*error\W*$"
+)
 
 
-def is_temporary(text: str) -> bool:
-    """Return whether the text of a refused login names a reason that ends by itself, and none that
-    lies in the login."""
+def temporary_cause(text: str) -> Cause | None:
+    """Return the cause if the text of a refused login names a reason that ends by itself, and none
+    that lies in the login; else None.
+
+    A busy pool refuses any request; a request of another dialect may cause an internal error.
+    """
     lower = text.lower()
     if _CHECK_FAILED.search(lower):
-        return True
-    return bool(_TEMPORARY.search(lower)) and not _OF_LOGIN.search(lower)
+        return Cause.LOGIN_LATER
+    if not _TEMPORARY.search(lower) or _OF_LOGIN.search(lower) or _OF_DIALECT.search(lower):
+        return None
+    return Cause.POOL_FAULT if _FAULT.search(lower) else Cause.LOGIN_LATER
 
 
 NO_ERROR: tuple[Any, ...] = (None, [], {}, False, 0, "")

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from miner.clock import Clock
-from miner.errors import Banned, ConnectionLost, ProtocolError, WrongDialect
+from miner.errors import Cause, ConnectionLost, PoolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.net.dial import Dial, Stream
 from miner.progpow.variant import Variant
@@ -17,7 +17,8 @@ from miner.stratum.bans import banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.difficulty import expected_hashes
-from miner.stratum.session import READ_BYTES, UNREADABLE_SECONDS
+from miner.stratum.outcomes import temporary_cause
+from miner.stratum.session import ODD_ANSWER_SECONDS, READ_BYTES
 from miner.work import NonceSpace
 
 SILENCE_SECONDS = 10.0
@@ -88,9 +89,10 @@ async def probe(request: ProbeRequest, dial: Dial, clock: Clock) -> ProbeResult:
     """Return the properties of the pool, found in the first dialect that it speaks.
 
     Raises `WrongDialect` if it speaks none of them, `Banned` if it bans us, another `PoolError`
-    if it cannot be reached.
+    if it cannot be reached, or is too busy for a login.
     """
     misfits: dict[str, str] = {}
+    fault: PoolError | None = None
     for name in request.protocols:
         if misfits:
             await clock.sleep(PAUSE_SECONDS)
@@ -104,6 +106,9 @@ async def probe(request: ProbeRequest, dial: Dial, clock: Clock) -> ProbeResult:
             attempt.result.misfits = misfits
             return attempt.result
         misfits[name] = misfit
+        fault = fault or attempt.fault
+    if fault:
+        raise fault
     reasons = "; ".join(f"{name}: {reason}" for name, reason in misfits.items())
     raise WrongDialect(
         f"{request.url.label}: no answer in any protocol that was tried ({reasons}); check the "
@@ -135,39 +140,60 @@ class _DialectAttempt:
         self._understood = False
         """Whether the pool sent anything that makes sense in this dialect."""
         self._misfit: str | None = None
+        self.fault: PoolError | None = None
+        """The pool's internal error, which a request of another dialect may cause."""
 
     async def run(self) -> str | None:
         """Collect until all is known or time is up; return why the dialect does not fit, None if
-        it does."""
+        it does.
+
+        Raises `PoolError` if no other dialect would fit better.
+        """
         patience = min(SILENCE_SECONDS, self._request.seconds)
         try:
-            async with asyncio.timeout(patience) as limit:
-                await self._converse(limit)
-        except TimeoutError:
-            if not self._understood:
-                malformed = self._client.malformed_lines
-                return "its answer is not JSON" if malformed else f"no answer within {patience:g} s"
-        except Banned:
-            raise
-        except ConnectionLost as error:
-            if not self._understood:
-                return self._misfit or str(error)
-            self._add_quirk(str(error))
-        except ProtocolError as error:
-            return str(error)
+            try:
+                async with asyncio.timeout(patience) as limit:
+                    await self._converse(limit)
+            except TimeoutError:
+                if not self._understood:
+                    self._misfit = self._reason_for_silence(patience)
+        except PoolError as error:
+            return self._after_error(error)
         return self._misfit
+
+    def _reason_for_silence(self, patience: float) -> str:
+        if text := self._client.stray_refusal:
+            self._check_refusal(text)
+            return text
+        malformed = self._client.malformed_lines
+        return "its answer is not JSON" if malformed else f"no answer within {patience:g} s"
+
+    def _after_error(self, error: PoolError) -> str | None:
+        if error.cause in (Cause.LOGIN_LATER, Cause.POOL_FAULT):
+            refusal = ConnectionLost(f"{self.result.url}: {error}; try later", error.cause)
+            if error.cause is Cause.LOGIN_LATER:
+                raise refusal from error
+            self.fault = refusal
+        elif error.cause is Cause.BANNED:
+            raise error
+        elif self._understood and isinstance(error, ConnectionLost):
+            self._add_quirk(str(error))
+            return self._misfit
+        return self._misfit or str(error)
 
     async def _converse(self, limit: asyncio.Timeout) -> None:
         self._started_at = self._clock.now()
         self._stream.write(self._client.start())
         end = asyncio.get_running_loop().time() + self._request.seconds
-        unreadable = False
+        odd_answer = False
         while self._misfit is None:
             await self._stream.drain()
             data = await self._stream.read(READ_BYTES)
             if not data:
                 for event in self._client.finish():
                     self._handle(event)
+                if self._client.stray_refusal:
+                    self._check_refusal(self._client.stray_refusal)
                 raise ConnectionLost("the pool closed the connection")
             if self.result.latency_ms is None:
                 elapsed = self._clock.now() - self._started_at
@@ -179,9 +205,9 @@ class _DialectAttempt:
                 end = min(end, asyncio.get_running_loop().time() + LINGER_SECONDS)
             if self._understood:
                 limit.reschedule(end)
-            elif self._client.malformed_lines and not unreadable:
-                unreadable = True
-                limit.reschedule(asyncio.get_running_loop().time() + UNREADABLE_SECONDS)
+            elif not odd_answer and (self._client.malformed_lines or self._client.stray_refusal):
+                odd_answer = True
+                limit.reschedule(asyncio.get_running_loop().time() + ODD_ANSWER_SECONDS)
 
     def _is_complete(self) -> bool:
         result = self.result
@@ -195,12 +221,12 @@ class _DialectAttempt:
                 self._set_nonces(nonces)
             case pool_events.Authorized():
                 self._understood = result.accepted = True
-            case pool_events.LoginRefused(text) | pool_events.WrongProtocol(text) if is_ban(text):
-                raise banned(text, f"{result.url}: the pool banned us", "; try later")
             case pool_events.LoginRefused(text):
+                self._check_refusal(text)
                 self._understood = True
                 result.accepted, result.refusal = False, text
             case pool_events.WrongProtocol(text):
+                self._check_refusal(text)
                 self._misfit = self._misfit or text
             case pool_events.JobReceived(job):
                 self._understood = True
@@ -216,6 +242,13 @@ class _DialectAttempt:
             case pool_events.Reconnect(host, port, wait):
                 where = f"{host or 'the same host'}, port {port or 'the same'}"
                 self._add_quirk(f"the pool asks to reconnect to {where}, in {wait:g} s")
+
+    def _check_refusal(self, text: str) -> None:
+        """Raise the error for a refused login that says nothing about the dialect."""
+        if is_ban(text):
+            raise banned(text, f"{self.result.url}: the pool banned us", "; try later")
+        if not self._understood and (cause := temporary_cause(text)):
+            raise ConnectionLost(f"the pool cannot log us in now: {text}", cause)
 
     def _set_nonces(self, nonces: NonceSpace) -> None:
         self.result.extranonce_bytes = -(-nonces.prefix_bits // 8)

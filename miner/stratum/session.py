@@ -13,7 +13,7 @@ from miner.net.dial import Stream
 from miner.stratum import pool_events
 from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import ClientSide
-from miner.stratum.outcomes import NO_REASON, is_temporary
+from miner.stratum.outcomes import NO_REASON, temporary_cause
 from miner.stratum.pool_memory import OptionalRequests, SentNonces
 from miner.work import Outcome, Solution, Verdict
 
@@ -34,9 +34,10 @@ UNAUTHORIZED_SHARES = 3
 """Shares in a row refused as unauthorized after which the session ends, to log in again: a pool
 behind a proxy may have lost our login."""
 
-UNREADABLE_SECONDS = 3.0
-"""Time for a pool's first answer after something other than JSON: Zano's daemon answers unknown
-methods so, but other pools send a greeting and then answer."""
+ODD_ANSWER_SECONDS = 3.0
+"""Time for a pool's first answer after something other than JSON, or an error that names no request
+of ours: Zano's daemon answers unknown methods so, but other pools send a greeting and then answer.
+"""
 
 LINES_PER_SECOND = 1000
 LINES_AT_ONCE = 1000
@@ -84,6 +85,7 @@ class Session:
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
+        self._title = protocol.dialect.title
         self._listener = listener
         self._sent = sent or SentNonces()
         self._limits = limits or Timeouts()
@@ -110,8 +112,8 @@ class Session:
         self._idle = asyncio.Event()
         self._idle.set()
         self._ended = ""
-        self._unreadable = asyncio.Event()
-        """Set when a line was not a JSON object."""
+        self._odd_answer = asyncio.Event()
+        """Set when a line was not a JSON object, or a refusal answered none of our requests."""
         self._leave_reason: str | None = None
         self._leave = asyncio.Event()
 
@@ -137,7 +139,7 @@ class Session:
         except PoolError as error:
             reason = str(error)
             ended_by_pool = isinstance(error, ConnectionLost | ProtocolError)
-            if ended_by_pool and error.cause is not Cause.LOGIN_LATER:
+            if ended_by_pool and error.cause not in (Cause.LOGIN_LATER, Cause.POOL_FAULT):
                 if self._unanswered and not self._share_answered:
                     self._optional.leave_out_unanswered()
                 self._optional.connection_failed(logged_in=self._authorized)
@@ -211,6 +213,8 @@ class Session:
             if not data:
                 for event in self._protocol.finish():
                     self._handle(event)
+                if self._protocol.stray_refusal and not self._subscribed:
+                    raise odd_answer_error(self._protocol)
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
             self._silent = 0
@@ -223,8 +227,9 @@ class Session:
                     if isinstance(event, pool_events.JobReceived):
                         await pace.spend(JOB_LINES)
             if self._protocol.malformed_lines > malformed:
-                self._unreadable.set()
                 self._optional.leave_out_harmful()
+            if self._protocol.malformed_lines or self._protocol.stray_refusal:
+                self._odd_answer.set()
             self._stream.write(self._protocol.data_to_send())
 
     def _handle(self, event: pool_events.PoolEvent) -> None:
@@ -243,9 +248,9 @@ class Session:
                 for solution in held:
                     self._send(solution)
             case pool_events.LoginRefused(text):
-                raise self._refusal(text, first=False)
+                raise login_error(text, self._title, first=False)
             case pool_events.WrongProtocol(text):
-                raise self._refusal(text, first=True)
+                raise login_error(text, self._title, first=True)
             case pool_events.HashrateRefused():
                 self._optional.left_out |= self._protocol.dialect.hashrate_reports
             case pool_events.JobReceived(job):
@@ -260,21 +265,6 @@ class Session:
                     self._bans.message(text)
             case pool_events.Reconnect():
                 self._listener.on_event(event)
-
-    def _refusal(self, text: str, *, first: bool) -> PoolError:
-        """Return the error for a refused login; `first`: for a refused first request."""
-        if is_ban(text):
-            return banned(text)
-        if is_temporary(text):
-            return ConnectionLost(f"the pool cannot log us in now: {text}", Cause.LOGIN_LATER)
-        if first:
-            return WrongDialect(
-                f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
-                "address, or detect the protocol with --protocol auto"
-            )
-        return PoolRefused(
-            f"the pool refused the login: {text}; check user and password", Cause.LOGIN
-        )
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
@@ -337,11 +327,11 @@ class Session:
 
     async def _limit_login(self) -> None:
         end = self._clock.now() + self._limits.login
-        await within(self._clock, self._limits.login, self._unreadable.wait())
-        if self._unreadable.is_set() and not self._subscribed:
-            await time_limit(self._clock, min(UNREADABLE_SECONDS, end - self._clock.now()))
+        await within(self._clock, self._limits.login, self._odd_answer.wait())
+        if self._odd_answer.is_set() and not self._subscribed:
+            await time_limit(self._clock, min(ODD_ANSWER_SECONDS, end - self._clock.now()))
             if not self._subscribed:
-                raise ProtocolError("the pool answered our first request with no JSON object")
+                raise odd_answer_error(self._protocol)
         await time_limit(self._clock, max(end - self._clock.now(), 0.0))
         if not self._subscribed or not self._authorized:
             missing = "the login" if self._subscribed else "our first request"
@@ -386,3 +376,26 @@ class Session:
 
     def _lose(self, solution: Solution, reason: str) -> None:
         self._listener.on_verdict(Verdict(solution, Outcome.LOST, reason))
+
+
+def login_error(text: str, title: str, *, first: bool) -> PoolError:
+    """Return the error for a login that the pool refused with `text`, in the dialect `title`;
+    `first`: it refused the first request."""
+    if is_ban(text):
+        return banned(text)
+    if cause := temporary_cause(text):
+        return ConnectionLost(f"the pool cannot log us in now: {text}", cause)
+    if first:
+        return WrongDialect(
+            f"the pool does not speak {title} ({text}); check the address, or detect the protocol "
+            "with --protocol auto"
+        )
+    return PoolRefused(f"the pool refused the login: {text}; check user and password", Cause.LOGIN)
+
+
+def odd_answer_error(protocol: ClientSide) -> PoolError:
+    """Return the error for a pool that sent something odd in place of its first answer."""
+    if text := protocol.stray_refusal:
+        reason = f"the pool sent an error that names no request of ours: {text}"
+        return ConnectionLost(reason, temporary_cause(text))
+    return ProtocolError("the pool answered our first request with no JSON object")

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import pytest
+
 from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
-from tests.pool.bench import FIRST, Bench, running
+from tests.pool.bench import FIRST, SECOND, Bench, running
 from tests.stratum.dialogue import WELCOME, answer, call, line
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
@@ -53,6 +55,80 @@ async def test_the_next_dialect_is_tried_if_the_pool_stays_silent() -> None:
             "mining.subscribe", "mining.subscribe", "eth_submitLogin", "mining.hello",
         ]  # fmt: skip
         assert len(asked) <= 12
+
+
+INTERNAL = {"code": -32603, "message": "Internal error"}
+
+
+@pytest.mark.parametrize(
+    ("first_answer", "seconds"),
+    [
+        (answer(1, None, [20, "Not supported."]), 1),
+        (answer(1, None, INTERNAL), 1),
+        (answer(1, False), 1),
+        (b"", 1),
+        (b"x" * 70000, 1),
+        (b"HTTP/1.1 400 Bad Request\r\n", 1),
+        (b"no json\n", 4),
+        (line({"id": None, "error": INTERNAL}), 4),
+        (line({"id": 0, "result": None, "error": INTERNAL}), 4),
+        (line({"error": "strange request"}), 4),
+    ],
+)
+async def test_every_unexpected_first_answer_leads_to_the_next_dialect_within_seconds(
+    first_answer: bytes, seconds: float
+) -> None:
+    bench = Bench([ANY])
+    streams = [FakeStream() for _ in DIALECTS]
+    for stream in streams[:-1]:
+        stream.feed(first_answer)  # nothing means that the pool closes the connection
+    bench.dial.ready(ANY.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(seconds * (len(DIALECTS) - 1) + 0.5)
+        assert opening(streams[-1]) == "login"
+        assert not any(lost.retry_in is None for lost in bench.events_of(events.PoolLost))
+
+
+@pytest.mark.parametrize("number", [1, None])
+async def test_a_busy_pool_is_asked_again_in_the_same_dialect(number: int | None) -> None:
+    bench = Bench([ANY])
+    busy = [FakeStream() for _ in range(4)]
+    for stream in busy:
+        stream.say({"id": number, "result": None, "error": [20, "server busy, try again later"]})
+        stream.end()
+    bench.dial.ready(ANY.host, *busy)
+    ready = bench.prepare(ANY)
+    async with running(bench):
+        await bench.clock.advance(60)
+        assert [s.requests()[0]["params"] for s in (*busy, ready)] == [["progpow-miner/0"]] * 5
+        assert bench.job().height
+
+
+async def test_a_pool_with_internal_errors_at_first_is_not_given_up() -> None:
+    bench = Bench([ANY])
+    for name in DIALECTS:
+        stream = FakeStream()
+        fails = name in ("kawpow", "ethstratum")
+        stream.feed(answer(1, None, INTERNAL if fails else [20, "Not supported."]))
+        bench.dial.ready(ANY.host, stream)
+    ready = bench.prepare(ANY)
+    async with running(bench):
+        await bench.clock.advance(len(DIALECTS) + 0.5)
+        assert ready.requests()[0]["params"] == ["progpow-miner/0"]
+        assert bench.job().height
+
+
+async def test_detection_at_a_failing_pool_leads_to_the_next_pool() -> None:
+    bench = Bench([ANY, SECOND])
+    for _ in range(20):
+        stream = FakeStream()
+        stream.end()
+        bench.dial.ready(ANY.host, stream)
+    bench.prepare(SECOND)
+    async with running(bench):
+        await bench.clock.advance(30)
+        assert bench.hosts() == ["first"] * (len(DIALECTS) + 2) + ["second"]
+        assert bench.job().pool == SECOND.label
 
 
 ZANOD = (

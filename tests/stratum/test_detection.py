@@ -2,29 +2,70 @@
 
 from __future__ import annotations
 
+import pytest
+
+from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, WrongDialect
 from miner.stratum.dialects import Detection
+
+WRONG = WrongDialect("no such method")
+CLOSED = ConnectionLost("the pool closed the connection")
+LOGIN = PoolRefused("invalid login", Cause.LOGIN)
+FAULT = ConnectionLost("internal error", Cause.POOL_FAULT)
 
 
 def test_configured_protocol_is_the_only_one() -> None:
     named = Detection(["zano"])
     assert named.found
-    assert not named.try_next()
+    assert named.move_on(WRONG)
     assert named.current == "zano"
 
 
-def test_misfits_lead_through_all_protocols_and_back_to_the_first() -> None:
+def test_refusals_lead_through_all_protocols_and_back_to_the_first() -> None:
     tried = Detection(["kawpow", "ethstratum", "ethproxy"])
     assert not tried.found
-    assert tried.try_next()
+    assert tried.move_on(WRONG) is None
     assert tried.current == "ethstratum"
-    assert tried.try_next()
-    assert not tried.try_next()
+    assert tried.move_on(WRONG) is None
+    assert isinstance(tried.move_on(WRONG), WrongDialect)
     assert tried.current == "kawpow"
+
+
+@pytest.mark.parametrize(
+    ("failures", "error"),
+    [
+        ([WRONG, WRONG], WrongDialect),
+        ([WRONG, CLOSED], None),
+        ([CLOSED, WRONG, WRONG], WrongDialect),
+        ([CLOSED, LOGIN], PoolRefused),
+        ([LOGIN, WRONG], PoolRefused),
+        ([FAULT, LOGIN], None),
+        ([FAULT, WRONG], None),
+        ([FAULT, FAULT, FAULT], None),
+        ([LOGIN], None),
+    ],
+)
+def test_a_pool_is_refused_only_if_no_protocol_may_still_fit(
+    failures: list[PoolError], error: type[PoolError] | None
+) -> None:
+    tried = Detection(["kawpow", "ethstratum"])
+    results = [tried.move_on(failure) for failure in failures]
+    assert results[:-1] == [None] * (len(failures) - 1)
+    assert type(results[-1]) is (error or type(None))
+
+
+def test_each_protocol_is_tried_for_the_first_time_once() -> None:
+    tried = Detection(["kawpow", "ethstratum"])
+    tried.move_on(CLOSED)
+    assert tried.is_first_try
+    tried.move_on(CLOSED)
+    assert not tried.is_first_try
+    tried.confirm()
+    assert tried.is_first_try
 
 
 def test_fit_is_new_once_and_stays() -> None:
     tried = Detection(["kawpow", "ethstratum"])
-    tried.try_next()
+    tried.move_on(CLOSED)
     assert tried.confirm()
     assert not tried.confirm()
     assert tried.current == "ethstratum"

@@ -6,8 +6,9 @@ from typing import Any
 import pytest
 
 from miner import clock as simulation
-from miner.errors import Banned, ConnectionLost, WrongDialect
+from miner.errors import Banned, Cause, ConnectionLost, WrongDialect
 from miner.net.address import PoolUrl, Transport
+from miner.stratum.dialects import DIALECTS
 from miner.stratum.probing import (
     LINGER_SECONDS,
     PAUSE_SECONDS,
@@ -18,10 +19,10 @@ from miner.stratum.probing import (
     SeedCheck,
 )
 from miner.stratum.probing import probe as ask
-from miner.stratum.session import UNREADABLE_SECONDS
+from miner.stratum.session import ODD_ANSWER_SECONDS
 from tests.fakes.dial import FakeDial, FakeStream
 from tests.fakes.variants import KAWPOW
-from tests.stratum.dialogue import HEADER, SEED, answer, call, notify
+from tests.stratum.dialogue import HEADER, SEED, answer, call, line, notify
 
 URL = PoolUrl("pool.example", 3333, "probe", "hunter2")
 LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
@@ -136,13 +137,22 @@ ES1 = (
 )
 
 
+STRAY_REFUSAL = line({"id": None, "error": {"code": -1, "message": "strange request"}})
+
+
 @pytest.mark.parametrize(
     ("first", "why", "after"),
     [
         (stream_of(answer(1, None, [20, "Not supported."])), "Not supported.", 0.0),
         (stream_of(end=True), "the pool closed the connection", 0.0),
         (stream_of(), "no answer within 10 s", SILENCE_SECONDS),
-        (stream_of(b"unknown method\n"), "its answer is not JSON", UNREADABLE_SECONDS),
+        (stream_of(b"unknown method\n"), "its answer is not JSON", ODD_ANSWER_SECONDS),
+        (stream_of(STRAY_REFUSAL), "strange request", ODD_ANSWER_SECONDS),
+        (
+            stream_of(answer(1, None, {"code": -32603, "message": "Internal error"})),
+            "the pool cannot log us in now: Internal error",
+            0.0,
+        ),
         (stream_of(ES1), "its jobs are those of EthereumStratum/1.0.0", 0.0),
         (stream_of(b"x" * 70000), "a line is longer than 65536 bytes", 0.0),
     ],
@@ -174,6 +184,32 @@ def test_ban_ends_the_probe() -> None:
         probe(banned, stream_of(LOGIN), protocols=["kawpow", "ethproxy"])
     assert banned.closed
     assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("protocol", "refusal"),
+    [
+        ("kawpow", answer(1, None, [20, "the server is starting"])),
+        ("kawpow", line({"id": None, "error": [20, "the server is starting"]})),
+        ("ethproxy", answer(1, None, {"code": -1, "message": "the server is starting"})),
+        ("epic", line({"id": "1", "method": "login", "error": {"code": -32000, "message": "x"}})),
+    ],
+)
+@pytest.mark.parametrize("end", [False, True])
+def test_busy_pool_is_an_error_and_no_other_dialect_is_tried(
+    protocol: str, refusal: bytes, end: bool
+) -> None:
+    with pytest.raises(ConnectionLost, match=r"cannot log us in now: .*; try later") as caught:
+        probe(stream_of(refusal, end=end), stream_of(LOGIN), protocols=[protocol, "kawpow"])
+    assert caught.value.cause is Cause.LOGIN_LATER
+
+
+def test_pool_that_only_has_internal_errors_speaks_no_dialect() -> None:
+    failing = [stream_of(answer(1, None, [20, "Internal error"]), end=True) for _ in DIALECTS]
+    with pytest.raises(ConnectionLost, match="now: Internal error; try later") as caught:
+        probe(*failing, protocols=list(DIALECTS))
+    assert caught.value.cause is Cause.POOL_FAULT
+    assert all(stream.closed for stream in failing)
 
 
 def test_unreachable_pool_is_an_error() -> None:
