@@ -7,7 +7,7 @@
 #   docker run --rm --read-only --tmpfs /tmp -v progpow-cache:/cache -v progpow-state:/state \
 #     progpow-miner:cpu mine -a kawpow -o URL -u USER
 #
-# Only /cache, /state and /tmp are written to. docs/packages.md says what each target needs of the host.
+# Only /cache, /state and /tmp are written to. docs/packages.md lists what each target needs of the host.
 
 ARG PYTHON_IMAGE=python:3.12-slim-bookworm
 
