@@ -35,6 +35,8 @@ _OUTPUT_FAILED = (
 
 _CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
 
+_PORT = re.compile(r":[0-9]+/?$")
+
 GROUPS = {
     "Mining": ("mine", "demo", "config", "doctor", "devices", "health", "shares"),
     "Speed and correctness": ("bench", "tune", "selftest"),
@@ -96,6 +98,7 @@ class _Commands(click.Group):
         own = {name for p in self.get_params(ctx) for name in p.opts}
         is_flag = first[:1] in ("-", *OTHER_DASHES) and first not in own
         is_file = first.endswith(".toml") or os.path.isfile(first)
+        is_file = is_file or _PORT.search(first) is not None  # `mine` explains where a pool belongs
         if is_flag or (is_file and first not in self.commands):
             args = ["mine", *args]
         try:

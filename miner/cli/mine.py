@@ -274,14 +274,15 @@ def _check_agreement(variant: str, coin: str) -> None:
 
 
 def separated(text: str) -> list[str]:
-    """Return the addresses in a list separated by commas, each with the scheme of the one before
-    it if it has none. A comma in a login separates nothing."""
-    parts = text.split(",")
-    if len(parts) == 1 or not all(map(_BARE_ADDRESS.fullmatch, map(str.strip, parts))):
+    """Return the addresses in a list separated by commas, semicolons, blanks or, as in SRBMiner,
+    exclamation marks, each with the scheme of the one before it if it has none. These signs in a
+    login separate nothing."""
+    parts = list(filter(None, re.split(r"[,;!\s]+", text)))
+    if not parts or not all(map(_BARE_ADDRESS.fullmatch, parts)):
         return [text]
     urls: list[str] = []
     scheme = ""
-    for part in map(str.strip, parts):
+    for part in parts:
         scheme = part.partition("://")[0] if "://" in part else scheme
         urls.append(part if "://" in part or not scheme else f"{scheme}://{part}")
     return urls

@@ -186,6 +186,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
         2,
         "'b:2' is not a flag; give each pool with -o, or separate pools by commas",
     ),
+    (["kawpow://w@h:1"], 2, "is not a flag; give each pool with -o"),
     (["mine", "rig"], 2, "'rig' is neither a flag nor a settings file"),
     (["mine", LONG], 2, "is neither a flag nor a settings file"),
     (["mine", f"{LONG}:1"], 2, "is not a flag; give each pool with -o"),

@@ -285,9 +285,14 @@ def test_an_address_with_tls(url: str, wanted: str) -> None:
         ("stratum+tls://a:1,stratum+tcp://b:2", ["stratum+tls://a:1", "stratum+tcp://b:2"]),
         ("stratum+tcp://w:c=RVN,d=1@a:1", ["stratum+tcp://w:c=RVN,d=1@a:1"]),
         ("a:1,b", ["a:1,b"]),
+        ("a:1;b:2", ["a:1", "b:2"]),
+        ("a:1!b:2", ["a:1", "b:2"]),
+        (" a:1  b:2,", ["a:1", "b:2"]),
+        ("w;d=1@a:1", ["w;d=1@a:1"]),
+        ("", [""]),
     ],
 )
-def test_addresses_separated_by_commas(text: str, wanted: list[str]) -> None:
+def test_addresses_in_a_list(text: str, wanted: list[str]) -> None:
     assert separated(text) == wanted
 
 
