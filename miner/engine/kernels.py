@@ -80,6 +80,8 @@ class Kernels:
         """The newest result of `ready`: each launch needs it, and hashing a key takes long."""
         self._unreported: set[_Key] = set()
         """Keys of kernels that were proved ahead and not used yet."""
+        self._unfollowed: Job | None = None
+        """A job of the newest program, until the program after it is requested."""
         self._upcoming: _Upcoming | None = None
         self._was_wrong = False
         """Whether the newest program gave only wrong kernels."""
@@ -112,18 +114,21 @@ class Kernels:
             if key in self._unreported:
                 self._unreported.discard(key)
                 self._opened.report(KernelReady(self._opened.name, job.period, 0.0))
-            self._expect_next(job, TRIES)
+            self._unfollowed = job
         self._last = job, kernel
         return kernel
 
     @property
     def is_ahead(self) -> bool:
         """Whether nothing is built or proved for the next period."""
-        return self._upcoming is None
+        return self._upcoming is None and self._unfollowed is None
 
     def next_proof(self) -> UpcomingProof | None:
         """Return the next launch that proves the upcoming kernel, once it is built; None if there
-        is none. The device may be searching."""
+        is none. The first call starts the build. The device may be searching."""
+        if self._unfollowed is not None:
+            self._expect_next(self._unfollowed, TRIES)
+            self._unfollowed = None
         upcoming = self._upcoming
         if upcoming is None or not upcoming.spans or not _is_built(upcoming.building):
             return None

@@ -126,6 +126,7 @@ class _Span:
 
 @dataclass(eq=False, slots=True)
 class _Launch:
+    kernel: Kernel
     job: Job
     span: _Span
     pending: Pending
@@ -177,6 +178,8 @@ class Search:
         self._granule = granule or device.round_up(1)
         self._size = LaunchSize(self._granule, seconds)
         self._taken: SearchKey | None = None
+        self._searched: Kernel | None = None
+        """The kernel of the newest launch that has ended."""
         self._finished_at = 0.0
         self._again: deque[_Span] = deque()
         """Halves of overflowed launches, to be searched again for `_again_job`."""
@@ -234,11 +237,16 @@ class Search:
         return job if job.wait_reason is None else None
 
     def _start_launches(self, in_flight: _InFlight, job: Job, kernel: Kernel) -> None:
-        """Fill the device's queue. A proof is launched between two searches, so that it costs no
-        idle time."""
+        """Fill the device's queue.
+
+        A proof is launched between two searches, so that it costs no idle time. It and its build
+        wait until a launch of the present kernel has ended: at a change of period, all devices
+        need the host for their first launches.
+        """
         while len(in_flight) < IN_FLIGHT:
-            searching = bool(in_flight) and isinstance(in_flight[-1], _Launch)
-            proof = self._kernels.next_proof() if searching else None
+            last = in_flight[-1] if in_flight else None
+            settled = isinstance(last, _Launch) and not last.stopped and kernel is self._searched
+            proof = self._kernels.next_proof() if settled else None
             if proof is not None:
                 in_flight.append(self._launch_proof(proof))
             elif (span := self._next(job)) is not None:
@@ -280,7 +288,7 @@ class Search:
         if job.search_key != self._taken:
             self._taken, arrived = job.search_key, self._slot.arrived
         pending = self._device.launch(kernel, job, span.nonces)
-        launch = _Launch(job, span, pending, self._owner.driver_calls, started, arrived)
+        launch = _Launch(kernel, job, span, pending, self._owner.driver_calls, started, arrived)
         self._slot.add_launch(launch)
         return launch
 
@@ -312,6 +320,7 @@ class Search:
         finally:
             self._slot.remove_launch(launch)
         now = self._clock.now()
+        self._searched = launch.kernel
         # The launch before may have overlapped with this one; the time until its end is counted.
         seconds = now - max(launch.started, self._finished_at)
         self._finished_at = now

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 
 import pytest
@@ -10,7 +11,7 @@ from miner.engine.kernels import KEPT_KERNELS
 from miner.telemetry.events import DeviceFault, DeviceResting, KernelReady, Launched
 from tests.engine.rig import Rig
 from tests.engine.test_datasets import mine
-from tests.fakes.device import DeviceScript, FakeProver, job_at
+from tests.fakes.device import WAIT, DeviceScript, FakeProver, job_at
 
 EVERY = 2**256 - 1
 """The target of the launches that prove a kernel."""
@@ -57,6 +58,22 @@ async def test_a_device_does_not_idle_when_the_period_changes():
     assert [event.seconds for event in rig.of(KernelReady)][1:] == [0.0] * 5
     assert all(proofs(rig, period) == 2 for period in range(6))
     assert not rig.of(DeviceFault)
+
+
+async def test_the_next_kernel_waits_until_a_launch_of_the_present_one_has_ended():
+    gate = threading.Semaphore(0)
+    script = DeviceScript(gate=gate)
+    rig = Rig(script)
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until_launched(script, lambda: len(script.launched) == 2)
+        builds = engine._programs.builds
+        await asyncio.to_thread(builds.submit(lambda: None).result, WAIT)  # after all before it
+        before = len(script.built)
+        gate.release()
+        await rig.until_launched(script, lambda: len(script.launched) == 3)
+        await asyncio.to_thread(builds.submit(lambda: None).result, WAIT)
+        assert len(script.built) == before + 1
 
 
 async def test_equal_devices_share_the_hashes_of_a_proof():

@@ -39,14 +39,13 @@ SMALL = NonceSpace(5, 52)
 class OneKernel:
     """A kernel that is ready for one program."""
 
-    def __init__(self, kernel: FakeImage, job) -> None:
-        self.kernel, self.program = kernel, program_of(job)
+    def __init__(
+        self, kernel: FakeImage, job, next_proof: Callable[[], None] = lambda: None
+    ) -> None:
+        self.kernel, self.program, self.next_proof = kernel, program_of(job), next_proof
 
     def ready(self, job) -> FakeImage | None:
         return self.kernel if program_of(job) == self.program else None
-
-    def next_proof(self) -> None:
-        return None
 
 
 class Bench:
@@ -58,6 +57,7 @@ class Bench:
         self.launched_before = 0
         self.slot = JobSlot()
         self.check_trust: Callable[[], None] = lambda: None
+        self.next_proof: Callable[[], None] = lambda: None
 
     def report(self, item) -> None:
         self.said.append(item)
@@ -76,7 +76,7 @@ class Bench:
         source = search_source(job.variant, job.period, job.epoch, "opencl", device.shape)
         allocator = NonceAllocator(1, Random(2))
         self.slot.put(job)
-        kernels = OneKernel(device.load(FakeImage(source)), job)
+        kernels = OneKernel(device.load(FakeImage(source)), job, self.next_proof)
         Search(device, 0, allocator, self.slot, self, kernels, clock).run()
         assert device.pending == 0
 
@@ -178,6 +178,26 @@ def test_a_clean_job_stops_the_launches_of_older_ones(begun):
     assert {n for n in searched if value_of(bench.job, n) <= bench.job.target} <= claimed
     assert not claimed & set(range(searched.stop, stopped[0].first + stopped[0].count))
     assert not bench.of(DeviceFault)
+
+
+@pytest.mark.parametrize("begun", [0, 16])
+def test_proofs_wait_for_the_first_launch_of_a_job(begun):
+    """At a change of period, all devices need the host for their first launches."""
+    asked: list[tuple[str, int]] = []
+
+    def stop_at(item) -> bool:
+        if isinstance(item, Launched) and len(bench.of(Launched)) == 8:
+            bench.slot.put(job_at(0, header=2))
+        return len(bench.of(Launched)) == 20
+
+    def next_proof() -> None:
+        asked.append((bench.script.launched[-1][0].id, len(bench.of(Launched))))
+
+    bench = Bench(DeviceScript(begun=begun), job_at(0), stop_at)
+    bench.next_proof = next_proof
+    bench.run()
+    assert asked[0] == ("0-1", 1), "the first launch has ended"
+    assert {job for job, launches in asked if launches >= 8} == {"0-2"}
 
 
 def test_a_launch_that_overflowed_counts_if_its_job_was_replaced():
