@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 from functools import lru_cache
 from pathlib import Path
 
-from miner.errors import BadValue, BadVariant, UsageError
+from miner.errors import BadValue, BadVariant, UsageError, did_you_mean
 from miner.progpow.variant import Variant
 from miner.resources import data_directory
 from miner.variant_file import ConfigTable, load_variant, read_toml
@@ -45,11 +44,9 @@ def find_variant(name: str) -> Variant:
         return variants()[coin.variant]
     names = [n for v in variants().values() for n in (v.name, *v.aliases)]
     names += [n.lower() for coin in coins().values() for n in (coin.symbol, coin.name)]
-    near = difflib.get_close_matches(wanted, names, n=1, cutoff=0.75)
-    hint = f" (did you mean {near[0]}?)" if near else ""
     raise UsageError(
-        f"variant {name!r} is not known{hint}; known are {', '.join(variants())}, "
-        "or the path of a variant file"
+        f"variant {name!r} is not known{did_you_mean(wanted, names)}; known are "
+        f"{', '.join(variants())}, or the path of a variant file"
     )
 
 
@@ -142,7 +139,10 @@ def find_coin(name: str) -> Coin:
     if (coin := _coin(name)) is not None:
         return coin
     is_variant = any(name.lower() in (v.name, *v.aliases) for v in variants().values())
-    hint = " (it is a variant: give it as variant, with -a)" if is_variant else ""
+    hint = " (it is a variant: give it as variant, with -a)"
+    if not is_variant:
+        names = (n for coin in coins().values() for n in (coin.symbol, coin.name))
+        hint = did_you_mean(name, names)
     raise UsageError(f"coin {name!r} is not known{hint}; known are {', '.join(coins())}")
 
 

@@ -1,4 +1,4 @@
-"""All exceptions of the miner, with their exit codes.
+"""All exceptions of the miner, with their exit codes, and the names that messages suggest.
 
     MinerError                  the base: one sentence for the user, and an exit code
     ├── UsageError       (2)    the user's input cannot be used
@@ -30,7 +30,12 @@ Errors of libraries are translated where they occur, with `__cause__` kept.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from enum import StrEnum
+
+ALIKE = 0.75
+"""Least similarity, from 0 to 1, of an unknown name and the known one that a message suggests: they
+differ by a typing mistake. Others mislead."""
 
 
 class MinerError(Exception):
@@ -189,3 +194,24 @@ class WrongDialect(PoolRefused):
 
 class EveryPoolRefused(PoolRefused):
     """Every listed pool refused us."""
+
+
+def nearest(name: str, known: Iterable[str], alike: float = ALIKE) -> str | None:
+    """Return the known name that `name` resembles most, in any case; None if none is alike."""
+    import difflib  # slow to import
+
+    by_lower = {one.lower(): one for one in known}
+    near = difflib.get_close_matches(name[:100].lower(), by_lower, 1, alike)
+    return by_lower[near[0]] if near else None
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """Return " (did you mean X?)", or "" if no known name is alike."""
+    near = nearest(name, known)
+    return f" (did you mean {near}?)" if near else ""
+
+
+def not_one_of(value: object, known: Iterable[str]) -> str:
+    """Return that `value` is none of the known names, and the one that may be meant."""
+    names = list(known)
+    return f"{value!r} is not one of {', '.join(names)}{did_you_mean(str(value), names)}"

@@ -24,6 +24,7 @@ from miner.errors import BadVariant as BadVariant
 from miner.errors import MinerError as MinerError
 from miner.errors import OutOfMemory as OutOfMemory
 from miner.errors import UsageError as UsageError
+from miner.errors import not_one_of
 from miner.progpow import hashing
 from miner.progpow.epoch import Epoch as Epoch
 from miner.progpow.hashing import Digest as Digest
@@ -163,4 +164,4 @@ def kernel_source(
         return search_source(variant, variant.period_at(height), epoch, dialect, layout)
     if kernel == "dataset":
         return dataset_source(epoch, dialect, layout)
-    raise BadValue("kernel", f"{kernel!r} is not one of search, dataset")
+    raise BadValue("kernel", not_one_of(kernel, ("search", "dataset")))

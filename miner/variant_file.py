@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar, get_args, get_type_hints
 
-from miner.errors import BadVariant, ConfigError
+from miner.errors import BadVariant, ConfigError, did_you_mean, not_one_of
 from miner.progpow.epoch import DATASET_ITEM_BYTES
 from miner.progpow.variant import (
     DAG_LOADS,
@@ -61,7 +61,7 @@ class ConfigTable:
         """Return one of `known`, or `default`, without which the key is required."""
         value = self.get(key, str, default)
         if self.has(key) and value not in known:
-            raise BadVariant(f"{self.where(key)}: {value!r} is not one of {', '.join(known)}")
+            raise BadVariant(f"{self.where(key)}: {not_one_of(value, known)}")
         return value
 
     def choices(self, record: type[Record]) -> Record:
@@ -119,8 +119,9 @@ class ConfigTable:
     def finish(self) -> None:
         unknown = sorted(set(self._values) - self._read)
         if unknown:
-            known = ", ".join(sorted(self._read))
-            raise BadVariant(f"{self.where(unknown[0])}: unknown key (known: {known})")
+            known = sorted(self._read)
+            hint = did_you_mean(unknown[0], known) or f" (known: {', '.join(known)})"
+            raise BadVariant(f"{self.where(unknown[0])}: unknown key{hint}")
 
 
 def read_toml(path: Path) -> dict[str, Any]:

@@ -17,16 +17,15 @@ import click
 
 from miner import __version__
 from miner.cli.completion import VARIABLE
+from miner.cli.foreign_flags import flags_by_name
 from miner.cli.options import discard_output
 from miner.cli.other_miners import OTHER_DASHES
-from miner.errors import DeviceHung, MinerError
+from miner.errors import DeviceHung, MinerError, nearest, not_one_of
+from miner.safe_text import short_line
 from miner.signals import handled, redirect_to_null
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
-
-LEAST_ALIKE = 0.75
-"""Similarity, from 0 to 1, of an unknown name and the known one that a message suggests."""
 
 _OUTPUT_FAILED = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ECONNRESET
@@ -34,6 +33,7 @@ _OUTPUT_FAILED = (
 """Errors of writing to a full disk, beyond a limit, to a terminal or socket that is gone."""
 
 _CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
+_CLICK_CHOICE = re.compile(r"'(.*)' is not one of ('.*')\.", re.DOTALL)
 
 _PORT = re.compile(r":[0-9]+/?$")
 
@@ -177,8 +177,9 @@ def _run() -> int:
             code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner",
                             complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
-        _drop_far_guesses(error)
-        vars(error)["message"] = _CLICK_NUMBER.sub(_plain_number, error.message)
+        _suggest(error)
+        text = _CLICK_NUMBER.sub(_plain_number, error.message)
+        vars(error)["message"] = _CLICK_CHOICE.sub(_with_suggestion, text)
         with suppress(OSError):  # the terminal may be gone
             error.show()
         return error.exit_code
@@ -201,14 +202,24 @@ def _run() -> int:
     return code if isinstance(code, int) else 0
 
 
-def _drop_far_guesses(error: click.ClickException) -> None:
-    """Suggest only a name that differs by a typing mistake: others mislead."""
-    guesses = getattr(error, "possibilities", None)
-    if guesses:
-        import difflib
+def _suggest(error: click.ClickException) -> None:
+    """Suggest one name where click suggests several, and flags of other miners to `mine`."""
+    match error:
+        case click.NoSuchOption(option_name=name, ctx=click.Context() as context):
+            known = {name for p in context.command.get_params(context) for name in p.opts}
+            if context.command.name == "mine":
+                known |= flags_by_name().keys()
+            near = nearest(f"--{name.strip('-')}", (one for one in known if one.startswith("--")))
+        case click.NoSuchCommand(command_name=name, possibilities=known):
+            near = nearest(name, known or ())
+        case _:
+            return
+    vars(error)["possibilities"] = [near] if near else []
 
-        name = getattr(error, "option_name", None) or getattr(error, "command_name", "")
-        vars(error)["possibilities"] = difflib.get_close_matches(name, guesses, 1, LEAST_ALIKE)
+
+def _with_suggestion(found: re.Match[str]) -> str:
+    choices = re.findall("'([^']*)'", found[2])
+    return f"{not_one_of(short_line(found[1]), choices)}."
 
 
 def _plain_number(found: re.Match[str]) -> str:

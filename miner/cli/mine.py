@@ -151,7 +151,9 @@ def _check_file(file: Path) -> None:
         text = f"{file.name!r} is not a flag; give each pool with -o, or separate pools by commas"
         raise click.UsageError(text)
     if file.suffix != ".toml" and not _is_file(file):
-        raise click.UsageError(f"{str(file)!r} is neither a flag nor a settings file")
+        text = f"{str(file)!r} is neither a flag nor a settings file"
+        unclear = click.get_current_context().meta[TRANSLATION].unclear
+        raise click.UsageError("; ".join([text, *unclear]))
 
 
 def _is_file(file: Path) -> bool:

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 import click
 
 from miner.cli.foreign_flags import ForeignFlag, flags_by_name, normalized
+from miner.errors import nearest
 from miner.safe_text import short_line, without_wallets
 
 SWITCH_WORDS = {
@@ -63,7 +64,9 @@ class Translation:
         """The flags of `mine` as the user wrote them, by the first name of each."""
         self.overridden: list[str] = []
         """A sentence for each value that a later flag replaced."""
-        self._own = own
+        self.unclear: list[str] = []
+        """A remark on each short flag that looks like a long one because of its value."""
+        self._own, self._known = own, own.keys() | flags_by_name().keys()
         self._left = deque(arguments)
         self._flags: list[tuple[str, ...]] = []
         """Flags with their values, and other arguments, in order."""
@@ -105,7 +108,13 @@ class Translation:
             self._read_foreign(found, name, value if given else None)
         elif (short := self._own.get(argument[:2])) and not short.is_flag:
             self._name = argument[:2]
+            if near := nearest(
+                normalized(f"-{name}"), (one for one in self._known if one.startswith("--"))
+            ):
+                self.unclear.append(f"{self._name} takes what follows it; did you mean {near}?")
             self._read_own(self._name, argument[2:])
+        elif re.match("-[A-Za-z]{3}", name) and argument[:2] not in self._own:
+            raise click.NoSuchOption(name)
         else:  # several short flags, or else a mistake
             self._flags.append((argument,))
 
@@ -113,7 +122,7 @@ class Translation:
         """Return whether `name` is a long flag with one dash, as some miners have them."""
         if name in flags_by_name() or not re.match("-[A-Za-z][^-]", name):
             return False
-        return normalized(f"-{name}") in self._own.keys() | flags_by_name().keys()
+        return normalized(f"-{name}") in self._known
 
     def _read_own(self, name: str, value: str | None) -> None:
         if name in OTHERWISE_NUMBERS and self._left and self._left[0].isdecimal():
@@ -170,7 +179,7 @@ class Translation:
 
     def _is_flag(self, argument: str) -> bool:
         name = argument.partition("=")[0]
-        return normalized(name) in self._own.keys() | flags_by_name().keys()
+        return normalized(name) in self._known
 
     def _read_foreign(self, found: ForeignFlag, name: str, value: str | None) -> None:
         if found.form == "met":

@@ -166,12 +166,12 @@ def _check_device(device: str | None) -> str | None:
 
 
 def _outcome(word: str) -> str:
-    from miner.errors import BadValue
+    from miner.errors import BadValue, not_one_of
     from miner.ledger import OUTCOMES
 
     name = "_".join(word.lower().split())
     if name not in OUTCOMES:
-        raise BadValue("--outcome", f"{word!r} is not one of {', '.join(OUTCOMES)}")
+        raise BadValue("--outcome", not_one_of(word, OUTCOMES))
     return name
 
 

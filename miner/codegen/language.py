@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from miner.codegen.launch_shape import LaunchShape
-from miner.errors import BadValue
+from miner.errors import BadValue, not_one_of
 from miner.progpow.instructions import (
     CACHE_READ,
     DAG_WORD,
@@ -87,7 +87,7 @@ LANGUAGES = {language.name: language for language in (OPENCL_C, CUDA_CPP)}
 def language_named(name: str) -> Language:
     """Return the language of dialect `name`; raises `BadValue` for an unknown one."""
     if name not in LANGUAGES:
-        raise BadValue("dialect", f"{name!r} is not one of {', '.join(LANGUAGES)}")
+        raise BadValue("dialect", not_one_of(name, LANGUAGES))
     return LANGUAGES[name]
 
 

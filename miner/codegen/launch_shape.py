@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 
-from miner.errors import BadValue
+from miner.errors import BadValue, did_you_mean
 from miner.progpow.variant import L1_WORDS, LANES
 
 BUFFER_COUNTS = (1, 2, 4, 8, 16)
@@ -129,11 +129,12 @@ def shape_named(name: str) -> LaunchShape:
         or (count and count not in counts)
         or (streams and streams not in map(str, STREAM_COUNTS))
     ):
+        hint = did_you_mean(base, SHAPES) if base not in SHAPES else ""
         known, others = ", ".join(SHAPES), ", ".join(f"/{n}" for n in counts[:-1])
         raise BadValue(
             "shape",
             f"{name!r} is not one of {known}, each also with @1 or @2, and with {others} or "
-            f"/{counts[-1]}",
+            f"/{counts[-1]}{hint}",
         )
     shape = SHAPES[base]
     if streams and int(streams) != shape.streams:

@@ -16,6 +16,7 @@ from miner.devices.dataset_buffers import ENTRY_BYTES
 from miner.devices.device import Device
 from miner.devices.device_names import (
     CPU,
+    VENDORS,
     is_model,
     is_pattern,
     matches,
@@ -24,7 +25,7 @@ from miner.devices.device_names import (
 )
 from miner.devices.same_hardware import first_entries, hide_everywhere
 from miner.devices.trials import TrialReports, Trials
-from miner.errors import BackendUnavailable, ConfigError, NoUsableDevice
+from miner.errors import BackendUnavailable, ConfigError, NoUsableDevice, nearest
 from miner.progpow.epoch import Epoch
 from miner.progpow.variant import Variant
 from miner.work import DeviceInfo
@@ -278,6 +279,10 @@ def _unknown(found: Sequence[ListedDevice], name: str) -> str:
     known = ", ".join(f.info.name for f in found) or "none"
     numbered = re.fullmatch(r"(gpu|card)?[ #]?[0-9]+(-[0-9]+)?", name, re.IGNORECASE)
     hint = " (indexes are written 0,1,2)" if numbered and not name.isdecimal() else ""
+    near = nearest(name, (CPU, *VENDORS, *(f.info.name for f in found)))
+    # Another number is another device, not a typing mistake.
+    if near and re.findall("[0-9]", name) == re.findall("[0-9]", near):
+        hint = f" (did you mean {near}?)"
     return f"unknown device {name!r}{hint}; found: {known}"
 
 

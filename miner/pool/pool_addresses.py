@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from urllib.parse import unquote
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, did_you_mean
 from miner.net.address import DEFAULT_PASSWORD, PoolUrl, Transport, parse_host_port
 from miner.stratum.dialects import DIALECTS
 
@@ -112,8 +112,7 @@ def choose_protocol(option: str | None, scheme: Scheme, coin: str | None) -> str
     """
     chosen = option.lower() if option is not None else None
     if chosen is not None and chosen not in known_protocols():
-        near = difflib.get_close_matches(chosen, known_protocols(), n=1)
-        hint = f" (did you mean {near[0]}?)" if near else ""
+        hint = did_you_mean(chosen, known_protocols())
         raise ConfigError(
             f"protocol {chosen[:40]!r} is not known{hint}; known are {', '.join(known_protocols())}"
         )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 from collections.abc import Mapping
@@ -12,7 +11,7 @@ from typing import Any
 
 from pydantic import SecretStr
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, nearest
 from miner.net.address import PASSWORD_VARIABLE
 from miner.resources import variable
 from miner.safe_text import short_line
@@ -30,6 +29,9 @@ OTHER_VARIABLES: Mapping[str, str] = {
     PASSWORD_VARIABLE: "password of pools for which none is set",
 }
 """Variables of the miner that do not belong to a key, with their meanings."""
+
+SAME_TABLE = 0.6
+"""Least similarity of an unknown key and the suggested one: few keys are possible."""
 
 _OF_SERVICE = re.compile(
     r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)"
@@ -118,10 +120,11 @@ def _suggestion(name: str) -> str:
     known = sorted({*_keys_by_variable(), *OTHER_VARIABLES})
     # Compared without the common prefix, which would make all names look alike.
     rests = [one.removeprefix(PREFIX) for one in known]
-    close = difflib.get_close_matches(name.removeprefix(PREFIX), rests, n=1)
-    if not close:
+    near = nearest(name.removeprefix(PREFIX), rests, SAME_TABLE)
+    if near is None:
         return "; docs/settings.md lists them"
-    near = close[0].replace("POOL_", f"POOL_{number}", 1) if number else close[0]
+    if number:
+        near = near.replace("POOL_", f"POOL_{number}", 1)
     return f" (did you mean {PREFIX}{near}?)"
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,8 +11,9 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from miner.errors import ConfigError
+from miner.errors import ConfigError, nearest, not_one_of
 from miner.safe_text import short_line
+from miner.settings.environment import SAME_TABLE
 from miner.settings.key_table import all_keys, all_tables
 from miner.settings.model import Settings
 from miner.settings.sources import Origin, RawSettings, merge_sources
@@ -134,10 +134,7 @@ def _sentence(mistake: Any) -> str:
             problem = "unknown key" + _hint(place)
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
-            near = difflib.get_close_matches(str(value).lower(), choices, n=1)
-            hint = f" (did you mean {near[0]}?)" if near else ""
-            shown = short_line(str(value), 40)
-            problem = f"{shown!r} is not one of {', '.join(choices)}{hint}"
+            problem = not_one_of(short_line(str(value), 40), choices)
         case "greater_than" | "greater_than_equal":
             least = (
                 f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"
@@ -190,8 +187,7 @@ def _where(table: tuple[str, ...]) -> str:
 
 
 def _nearest(name: str, known: list[str]) -> str | None:
-    close = difflib.get_close_matches(name.lower().replace("-", "_"), known, n=1)
-    return close[0] if close else None
+    return nearest(name.replace("-", "_"), known, SAME_TABLE)
 
 
 def _type_name(value: Any) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 from random import Random
 from typing import Any, Protocol
 
-from miner.errors import BadValue, ConfigError
+from miner.errors import BadValue, ConfigError, did_you_mean, not_one_of
 from miner.stratum.epic import OTHER_ALGORITHMS
 from miner.stratum.pool_side import WRONG_ANSWERS
 from miner.stratum.wire_format import LINE_LIMIT
@@ -52,7 +52,7 @@ class ChoiceArgument:
     def checked(self, name: str, value: Any) -> str:
         """Return `value`; raises `BadValue` unless it is one of the choices."""
         if not isinstance(value, str) or value not in self.choices:
-            raise BadValue(name, f"{value!r} is not one of {', '.join(self.choices)}")
+            raise BadValue(name, not_one_of(value, self.choices))
         return value
 
     def draw(self, random: Random) -> str:
@@ -123,12 +123,15 @@ def make_fault(name: Any, given: Mapping[str, Any]) -> Fault:
     Raises `BadValue`, which names the key of a script.
     """
     if not isinstance(name, str) or name not in FAULTS:
-        raise BadValue("do", f"unknown fault {name!r}; use one of {', '.join(FAULTS)}")
+        hint = did_you_mean(str(name), FAULTS)
+        raise BadValue("do", f"unknown fault {name!r}{hint}; use one of {', '.join(FAULTS)}")
     known = FAULTS[name]
     for argument in given:
         if argument not in known:
             raise BadValue(
-                argument, f"unknown argument of {name}; it takes {', '.join(known) or 'none'}"
+                argument,
+                f"unknown argument of {name}{did_you_mean(argument, known)}; it takes "
+                f"{', '.join(known) or 'none'}",
             )
     arguments = {
         argument: kind.checked(argument, given.get(argument, kind.default))

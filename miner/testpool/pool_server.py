@@ -11,7 +11,7 @@ from random import Random
 from typing import Protocol
 
 from miner.clock import Clock
-from miner.errors import BadValue, ConfigError
+from miner.errors import BadValue, ConfigError, not_one_of
 from miner.net.address import HostPort, listen_error, listen_problem
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
@@ -74,8 +74,7 @@ class ServerOptions:
 
     def __post_init__(self) -> None:
         if self.protocol is not None and self.protocol not in DIALECTS:
-            names = ", ".join(DIALECTS)
-            raise BadValue("protocol", f"unknown dialect {self.protocol!r}; use one of {names}")
+            raise BadValue("protocol", not_one_of(self.protocol, DIALECTS))
         if self.block_time is not None and not 0 < self.block_time < inf:
             raise BadValue("block time", f"{self.block_time} is not a positive number of seconds")
         if not 0 <= self.extranonce_bytes <= 4:

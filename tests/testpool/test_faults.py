@@ -25,7 +25,7 @@ def test_a_fault_has_default_arguments() -> None:
         ("fly", {}, "do: unknown fault 'fly'; use one of cut, delay"),
         (5, {}, "do: unknown fault 5; use one of cut"),
         ("cut", {"seconds": 1}, "seconds: unknown argument of cut; it takes none"),
-        ("delay", {"second": 1}, "second: unknown argument of delay; it takes seconds"),
+        ("delay", {"second": 1}, "second: unknown argument of delay (did you mean seconds?)"),
         ("delay", {"seconds": -1}, "seconds: -1 is outside 0 to 600"),
         ("delay", {"seconds": float("nan")}, "seconds: nan is outside 0 to 600"),
         ("delay", {"seconds": "5"}, "seconds: '5' is not a number"),
