@@ -17,7 +17,7 @@ from miner.engine.kernels import Kernels, UpcomingProof
 from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, program_of
 from miner.engine.proof import prove_kernel
-from miner.engine.shape_choice import ShapeChoice, choice, ratio_of
+from miner.engine.shape_choice import choice, ratio_of
 from miner.errors import BadValue, DeviceError, DeviceHung, WrongResult
 from miner.telemetry.events import Launched, ShapeChosen, ShapeLeftOut
 from miner.work import Job
@@ -47,19 +47,18 @@ class _Trial:
 
 class Autotune:
     """Lets the launch shapes of one device take turns at the search until one is chosen. `names`
-    are the shapes to compare with the device's own, as `shape_beside` takes them; `choice` is that
-    of all equal devices.
+    are the shapes to compare with the device's own, as `shape_beside` takes them.
 
     A turn searches the job as always, so its solutions are shares. Its kernel was built in the
     background and compared with the CPU before. A shape that the compiler, the driver or the CPU
     refuses is left out. The device's thread calls it: `open` after each opening of the device;
-    `turn` encloses each search, for which it chooses the kernels. Any thread may call `leave`.
+    `turn` encloses each search, for which it chooses the kernels.
     """
 
-    def __init__(self, names: Sequence[str], choice: ShapeChoice) -> None:
+    def __init__(self, names: Sequence[str]) -> None:
         self.chosen: str | None = None
         """The fastest shape; None until it is known and used here."""
-        self._names, self._choice = names, choice
+        self._names = names
         self._trials: list[_Trial] = []
         """The device's own shape first."""
         self._order: deque[_Trial] = deque()
@@ -80,7 +79,7 @@ class Autotune:
 
     def open(self, opened: OpenedDevice, datasets: Datasets, kernels: Kernels) -> None:
         """Use a device that has just been opened, in its own shape."""
-        self._opened, self._device = opened, opened.device
+        self._opened, self._device, self._choice = opened, opened.device, opened.choice
         self._datasets, self._kernels = datasets, kernels
         if not self._trials:
             own = opened.device.shape.split(1)
@@ -91,10 +90,6 @@ class Autotune:
         self._job = self._program = self._turn = None
         self._stale.clear()
         self._drop_round()
-
-    def leave(self) -> None:
-        """Leave the comparison to an equal device, since this one does not search."""
-        self._choice.release(self)
 
     @property
     def granule(self) -> int:
@@ -198,7 +193,9 @@ class Autotune:
         if self._choice.best is not None:
             return [one for one in self._trials[1:] if one.name == self._choice.best.shape]
         others = self._trials[1:]
-        return others if others and self._rounds_left and self._choice.claim(self) else []
+        return (
+            others if others and self._rounds_left and self._choice.claim(self._opened.name) else []
+        )
 
     def _build(self, trial: _Trial, job: Job) -> Future[Image]:
         """Return the build of the trial's kernel, which another device that shares it may have

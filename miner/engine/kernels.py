@@ -13,7 +13,7 @@ from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, next_program, program_at, program_of
 from miner.engine.proof import KernelProof, prove_kernel
 from miner.errors import WrongResult
-from miner.telemetry.events import DeviceResting, KernelReady
+from miner.telemetry.events import KernelReady
 from miner.work import Job, NonceRange
 
 KEPT_KERNELS = 8
@@ -226,9 +226,7 @@ class Kernels:
             raise WrongResult(reason)
         self._was_wrong = True
         while not (moved_on() or opened.slot.stopping):
-            pause = shared.retry.longest_pause
-            opened.report(DeviceResting(opened.name, reason, pause))
-            opened.slot.wait(moved_on, pause)
+            opened.rest(reason, moved_on)
         return None
 
 

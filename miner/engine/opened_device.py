@@ -17,8 +17,9 @@ from miner.engine.loop_stalls import Activity
 from miner.engine.programs import Programs
 from miner.engine.proof import KernelProofs, Prover
 from miner.engine.retry_policy import RetryPolicy
+from miner.engine.shape_choice import ShapeChoice
 from miner.progpow.epoch import Epoch
-from miner.telemetry.events import DeviceFault, EpochSkipped, Event
+from miner.telemetry.events import DeviceFault, DeviceResting, EpochSkipped, Event
 from miner.work import Candidate
 
 
@@ -57,6 +58,7 @@ class OpenedDevice:
     watchdog: HangWatchdog
     shared: Shared
     random: Random
+    choice: ShapeChoice
 
     @property
     def name(self) -> str:
@@ -90,8 +92,16 @@ class OpenedDevice:
         """Report that `epoch` is skipped and wait for a job of another one, at most `pause` seconds
         and until `over()`. `known`: the reason was reported before."""
         until = self.now() + pause if pause is not None else float("inf")
+        self.choice.release(self.name)
         self.report(EpochSkipped(self.name, epoch.number, reason, known))
         self.slot.wait(lambda: self.wants_another(epoch) or self.now() >= until or over(), pause)
+
+    def rest(self, reason: str, until: Callable[[], bool]) -> None:
+        """Report `reason` and wait for `until()`, or the longest pause after a failure."""
+        pause = self.shared.retry.longest_pause
+        self.choice.release(self.name)
+        self.report(DeviceResting(self.name, reason, pause))
+        self.slot.wait(until, pause)
 
     def wait_for_build(self, building: Future[Image], moved_on: Callable[[], bool]) -> Image | None:
         """Return the image of a build; None if `moved_on()` or a stop came first. Raises

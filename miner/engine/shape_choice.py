@@ -46,17 +46,18 @@ class ShapeChoice:
         self.best: TunedShape | None = None
         """None until it is known; written by the device that compares."""
         self._lock = threading.Lock()
-        self._compares: object = None
+        self._compares: str | None = None
+        """Name of the device that compares."""
 
-    def claim(self, device: object) -> bool:
+    def claim(self, device: str) -> bool:
         """Return whether `device` compares the shapes: the first one that asks does."""
         with self._lock:
             if self._compares is None:
                 self._compares = device
-            return self._compares is device
+            return self._compares == device
 
-    def release(self, device: object) -> None:
-        """Have another device compare the shapes if `device` did."""
+    def release(self, device: str) -> None:
+        """Have another device compare the shapes if `device`, which does not search now, did."""
         with self._lock:
-            if self._compares is device:
+            if self._compares == device:
                 self._compares = None

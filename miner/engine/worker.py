@@ -45,7 +45,8 @@ class Worker:
         self._random = random
         self._tuning = tuning or Tuning()
         names = self._tuning.autotune
-        self._autotune = Autotune(names, choice or ShapeChoice()) if names else None
+        self._autotune = Autotune(names) if names else None
+        self._choice = choice or ShapeChoice()
         self._slot = JobSlot()
         self._record = CandidateRecord(shared.retry)
         self._failures = 0
@@ -61,17 +62,12 @@ class Worker:
         self._slot.mark_workable(self._shared.clock.now())
         self._slot.pause(paused)
         if paused:
-            self._leave_comparison()
+            self._choice.release(self.info.name)
 
     def stop(self) -> None:
         """Ask the thread to end after the launches in flight."""
         self._slot.stop()
-        self._leave_comparison()
-
-    def _leave_comparison(self) -> None:
-        """Let an equal device compare the launch shapes."""
-        if self._autotune is not None:
-            self._autotune.leave()
+        self._choice.release(self.info.name)
 
     def judge(self, right: bool, found_at: float) -> None:
         """Record the CPU's result for a candidate found at clock second `found_at`; those from
@@ -127,12 +123,16 @@ class Worker:
             shape = (self._autotune and self._autotune.chosen) or self._tuning.shape
             if shape is not None:
                 device.take_shape(shape_named(shape))
-            self._mine(OpenedDevice(device, self._slot, self.watchdog, self._shared, self._random))
+            self._mine(
+                OpenedDevice(
+                    device, self._slot, self.watchdog, self._shared, self._random, self._choice
+                )
+            )
         except DeviceHung:
             hung = True
             raise
         finally:
-            self._leave_comparison()
+            self._choice.release(self.info.name)
             self._shared.programs.forget(device)
             if not hung:
                 device.close()
@@ -162,7 +162,7 @@ class Worker:
                 if not datasets.make_room():
                     raise
             if self._slot.paused:  # the comparison may have been taken up again since `pause`
-                self._leave_comparison()
+                self._choice.release(self.info.name)
 
     def _wait_for_turn(self, job: Job) -> None:
         """Wait, ready to mine, until another job replaces `job`, which must not be mined."""

@@ -320,7 +320,7 @@ async def test_equal_devices_build_the_kernels_of_a_trial_once(
     assert sorted(built) == ["gpu-128", "gpu-amd"]
 
 
-@pytest.mark.parametrize("how", ["fails", "is paused"])
+@pytest.mark.parametrize("how", ["fails", "is paused", "lacks memory", "computes wrong hashes"])
 async def test_another_device_compares_the_shapes_if_the_first_one_stops(
     how: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -330,6 +330,12 @@ async def test_another_device_compares_the_shapes_if_the_first_one_stops(
         (first,) = [n for n, card in enumerate(cards) if card.taken]
         if how == "fails":
             cards[first].failure = DeviceError("it is broken")
+        elif how == "lacks memory":
+            cards[first].no_memory = 10**9
+            rig.engine.work_on(job_at(7500))
+        elif how == "computes wrong hashes":
+            cards[first].wrong.add("gpu")
+            rig.engine.work_on(job_at(12))
         else:
             rig.engine.pause(f"fake:{first}", "a test", "a reason")
         await rig.until(lambda: rig.of(ShapeChosen, f"fake:{1 - first}"))
