@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -9,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.harness import fake_driver
+from tests.harness import build, fake_driver
 
 CONSTRAINTS = fake_driver.CHECKOUT / "packaging/constraints.txt"
 
@@ -35,6 +36,21 @@ def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
     assert sorted(named - known) == [], "not in the driver of CUDA 12.4"
     assert "cuCtxCreate_v2" in named, "with CUDA 13's headers it is cuCtxCreate_v4"
     assert not [name for name in named if name.startswith("curand")]
+
+
+def test_older_builds_are_deleted_with_what_lies_beside_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(build, "cache", lambda: tmp_path)
+    for name in ("pycuda-old", "pycuda-old.wheels", "pycuda-new", "pycuda-new.wheels", "other-old"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "file").touch()
+        if "new" not in name or "." in name:  # a use sets the time of the folder itself
+            os.utime(tmp_path / name, (0, 0))
+    (tmp_path / "pycuda-old.lock").touch()
+    build.delete_unused("pycuda-*")
+    left = {path.name for path in tmp_path.iterdir()}
+    assert left == {"pycuda-new", "pycuda-new.wheels", "other-old"}
 
 
 def test_its_version_is_that_of_the_constraints() -> None:

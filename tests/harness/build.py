@@ -10,6 +10,7 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import suppress
 from functools import lru_cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,7 +27,7 @@ _OPTIONS = (
     "-O2", "-std=c++17", "-shared", "-fPIC", "-w", "-U_FORTIFY_SOURCE", "-fno-stack-protector",
 )  # fmt: skip
 UNUSED_SECONDS = 86400.0
-"""Age at which programs of other sources are deleted."""
+"""Age at which what was built of other sources is deleted."""
 
 
 @lru_cache(maxsize=1)
@@ -56,12 +57,20 @@ def programs() -> Path:
     for path in (*sorted(_HERE.glob("*.[hc]*")), *sorted((CHECKOUT / "kernels").rglob("*.h"))):
         digest.update(path.read_bytes())
     folder = cache() / f"programs-{digest.hexdigest()[:16]}"
-    for old in cache().glob("programs-*"):
-        if old != folder and time.time() - old.stat().st_mtime > UNUSED_SECONDS:
-            shutil.rmtree(old, ignore_errors=True)
     folder.mkdir(exist_ok=True)
     os.utime(folder)
+    delete_unused("programs-*")
     return folder
+
+
+def delete_unused(pattern: str) -> None:
+    """Delete the folders of the cache that match and were not used for `UNUSED_SECONDS`, with what
+    lies beside them under the same name with a suffix. A use sets the folder's time."""
+    for folder in cache().glob(pattern):
+        with suppress(OSError):  # another process may have deleted it
+            if not folder.suffix and time.time() - folder.stat().st_mtime > UNUSED_SECONDS:
+                for path in (folder, *folder.parent.glob(f"{folder.name}.*")):
+                    shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 class Kernel:

@@ -15,7 +15,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from miner.resources import cache_directory
-from tests.harness.build import CHECKOUT, cache, compiler, programs
+from tests.harness.build import CHECKOUT, cache, compiler, delete_unused, programs
 
 HERE = Path(__file__).parent
 CARDS = {
@@ -97,6 +97,8 @@ def unpacked_wheel() -> Path:
             with zipfile.ZipFile(wheel) as archive:
                 archive.extractall(folder.with_suffix(".part"))
             folder.with_suffix(".part").rename(folder)
+        os.utime(folder)
+    delete_unused("pycuda-*")
     return folder
 
 
