@@ -170,12 +170,14 @@ class Trials:
 
     async def _problem_alone(self, icd: IcdFile) -> str | None:
         problem = None
-        with tempfile.TemporaryDirectory(prefix="progpow-miner-") as folder:
-            write_entries(Path(folder), {icd.name: icd.text})
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="progpow-miner-") as folder:
+                write_entries(Path(folder), {icd.name: icd.text})
                 await _listed(OPENCL, vendors_variables(Path(folder)))
-            except DriverDied as error:
-                problem = f"{error}; {AGAIN}"
+        except DriverDied as error:
+            problem = f"{error}; {AGAIN}"
+        except OSError:  # no folder is writable, so its problem stays unknown
+            return None
         self._results.keep(problem, "icd", icd)
         return problem
 

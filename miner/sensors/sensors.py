@@ -119,10 +119,12 @@ def _answer(source: SensorSource) -> tuple[Reading | str, list[str]]:
     try:
         errors = source.driver_errors()
         return source.read(), errors
-    except DeviceError as error:
-        return str(error), errors
     except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
-        return f"{type(error).__name__}: {error}", errors
+        return _reason(error), errors
+
+
+def _reason(error: Exception) -> str:
+    return str(error) if isinstance(error, DeviceError) else f"{type(error).__name__}: {error}"
 
 
 def open_sensors(
@@ -140,9 +142,9 @@ def open_sensors(
         try:
             source = opening.source(device)
             sources[device.name] = known.setdefault(source.identity, source)
-        except DeviceError as error:
+        except Exception as error:  # noqa: BLE001  (drivers fail in their own ways)
             sources[device.name] = None
-            missing.append(f"{device.name}: no sensors: {error}")
+            missing.append(f"{device.name}: no sensors: {_reason(error)}")
     return Sensors(sources, missing, opening.close)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -206,6 +207,15 @@ def test_a_failed_build_by_nvcc_names_the_log(
     (log,) = (tmp_path / "build-logs").iterdir()
     assert str(caught.value).endswith(str(log))
     assert "error: this is not C" in log.read_text()
+
+
+def test_a_build_by_nvcc_without_a_folder_for_temporary_files_fails(
+    command: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    compiler = Nvcc(str(command))
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    with pytest.raises(BuildFailed, match=r"nvcc: No such file or directory\)"):
+        compiler.compile(SOURCE, "sm_86")
 
 
 def test_a_command_that_is_not_nvcc_is_refused(

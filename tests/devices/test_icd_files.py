@@ -52,6 +52,13 @@ def test_without_other_drivers_intels_runtime_is_listed(tmp_path: Path) -> None:
     assert listed() == {"intel-cpu.icd": f"{LIBRARY}\n"}
 
 
+def test_an_entry_that_cannot_be_read_does_not_hide_the_others(system: Path) -> None:
+    (system / "removed.icd").symlink_to(system / "nowhere")
+    os.mkfifo(system / "pipe.icd")
+    make_vendors_findable(system)
+    assert sorted(listed()) == ["amdocl64.icd", "intel-cpu.icd", "nvidia.icd"]
+
+
 def test_a_variable_set_by_the_user_is_kept(system: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     for own in ("/my/vendors", ""):
         monkeypatch.setenv("OCL_ICD_VENDORS", own)

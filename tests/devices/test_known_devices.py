@@ -124,3 +124,18 @@ def test_an_address_that_a_driver_left_empty_identifies_no_card(
     )  # fmt: skip
     cl: Any = SimpleNamespace(device_type=SimpleNamespace(GPU=4, CPU=2))
     assert identity(cl, "opencl:0.0", SimpleNamespace(name="platform"), device).pci == pci
+
+
+def test_a_device_that_its_driver_does_not_describe_hides_no_other() -> None:
+    class Lost:
+        def __getattr__(self, fact: str) -> Any:
+            raise RuntimeError("the card is gone")
+
+    cl = cl_with((AMD, "OpenCL 2.1", "a"))
+    platform = cl.get_platforms()[0]
+    card, lost = SimpleNamespace(name="a"), Lost()
+    platform.get_devices = lambda: [lost, card]
+    (found,) = platforms_of(cl)
+    assert found.devices == [lost, card]
+    info = identity(cl, "opencl:0.0", platform, lost)
+    assert info.unusable == "the driver does not describe it: the card is gone"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import subprocess
+import tempfile
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from miner.catalog import variants
 from miner.devices import trial_results, trials
 from miner.devices.device_names import matches
 from miner.devices.opencl import OPENCL
-from miner.devices.opencl.icd_files import intel_cpu_runtime
+from miner.devices.opencl.icd_files import IcdFile, intel_cpu_runtime
 from miner.devices.selection import ListedDevice, find_devices, tried
 from miner.devices.trials import Trials
 from miner.errors import DriverDied
@@ -160,7 +161,7 @@ class Child:
     def __init__(self, answer: dict[str, object] | None) -> None:
         self.answer, self.asked = answer, 0
 
-    async def ask(self, request: object, seconds: float) -> dict[str, object]:
+    async def ask(self, request: object, seconds: float, *_: object) -> dict[str, object]:
         self.asked += 1
         if self.answer is None:
             raise DriverDied("its driver crashed")
@@ -210,6 +211,16 @@ def test_a_good_result_is_remembered_for_the_same_device_driver_and_variant(
 def test_another_problem_is_not_remembered(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     one = child(monkeypatch, tmp_path, {"problem": "too little memory is free"})
     assert [problem(), problem(), one.asked] == ["too little memory is free"] * 2 + [2]
+
+
+def test_without_a_folder_to_load_the_drivers_in_one_by_one_their_death_is_reported(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    one = child(monkeypatch, tmp_path, None)
+    monkeypatch.setattr(trials, "icd_files", lambda: [IcdFile("bad.icd", "libbad.so")])
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "missing"))
+    found, problems = find_devices("opencl")
+    assert (found, problems, one.asked) == ([], ["opencl: its driver crashed"], 1)
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"\xff" * 80, b"[1]"])

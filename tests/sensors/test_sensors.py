@@ -106,6 +106,17 @@ def test_without_nvml_the_other_vendors_are_read(tmp_path: Path) -> None:
     assert fake.calls == ["init"]
 
 
+def test_an_unexpected_error_at_opening_costs_one_device_its_sensors(tmp_path: Path) -> None:
+    amd_tree(tmp_path)
+    fake = FakeNvml({})
+    fake.module.nvmlInit = None
+    devices = info("cuda:0", "nvidia", "0000:01:00.0"), info("opencl:0.0", "amd", AMD)
+    sensors = opened(tmp_path, *devices, nvml=fake.module)
+    (sentence,) = sensors.missing
+    assert sentence.startswith("cuda:0: no sensors: TypeError: ")
+    assert sensors.read()["opencl:0.0"].power == 121.0
+
+
 def test_without_nvidia_cards_nvml_is_not_loaded(tmp_path: Path) -> None:
     amd_tree(tmp_path)
     fake = FakeNvml({})

@@ -256,18 +256,21 @@ class Nvcc(CudaCompiler):
 
     def _built(self, source: KernelSource, options: tuple[str, ...]) -> tuple[bytes, str]:
         """Return (code, log)."""
-        with tempfile.TemporaryDirectory(prefix="progpow-miner-") as folder:
-            text, out = Path(folder) / "kernel.cu", Path(folder) / "kernel.out"
-            text.write_text(source.text, encoding="utf-8")
-            try:
+        try:
+            with tempfile.TemporaryDirectory(prefix="progpow-miner-") as folder:
+                text, out = Path(folder) / "kernel.cu", Path(folder) / "kernel.out"
+                text.write_text(source.text, encoding="utf-8")
                 done = self._run(*options, *source.options, f"--output-file={out}", str(text))
-            except subprocess.TimeoutExpired as error:
-                reason = f"stopped after {BUILD_SECONDS:.0f} s"
-                raise _failed("nvcc", source, reason, f"nvcc: {reason}") from error
-            log = done.stdout + done.stderr
-            if done.returncode or not out.exists():
-                raise _failed("nvcc", source, f"exit code {done.returncode}", log)
-            return out.read_bytes(), log
+                log = done.stdout + done.stderr
+                if done.returncode or not out.exists():
+                    raise _failed("nvcc", source, f"exit code {done.returncode}", log)
+                return out.read_bytes(), log
+        except subprocess.TimeoutExpired as error:
+            reason = f"stopped after {BUILD_SECONDS:.0f} s"
+            raise _failed("nvcc", source, reason, f"nvcc: {reason}") from error
+        except OSError as error:
+            reason = error.strerror or str(error)
+            raise _failed("nvcc", source, reason, f"nvcc: {error}") from error
 
     def _run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(

@@ -39,11 +39,8 @@ def make_vendors_findable(system: Path = SYSTEM_VENDORS) -> None:
     library = intel_cpu_runtime()
     if "OCL_ICD_VENDORS" in os.environ or library is None:
         return
-    entries = {"intel-cpu.icd": f"{library}\n"}
-    if system.is_dir():
-        for icd in sorted(system.glob("*.icd")):
-            entries[icd.name] = icd.read_text(encoding="utf-8", errors="replace")
-    folder = vendors_folder("opencl-vendors", entries)
+    entries = {icd.name: icd.text for icd in _readable(system)}
+    folder = vendors_folder("opencl-vendors", {"intel-cpu.icd": f"{library}\n"} | entries)
     if folder is not None:
         os.environ["OCL_ICD_VENDORS"] = str(folder)
 
@@ -96,12 +93,14 @@ class IcdFile(NamedTuple):
 def icd_files(system: Path = SYSTEM_VENDORS) -> list[IcdFile]:
     """Return the *.icd files that OpenCL's loader reads."""
     named = os.environ.get("OCL_ICD_VENDORS") or os.environ.get("OPENCL_VENDOR_PATH")
-    files = []
-    for path in sorted((Path(named) if named else system).glob("*.icd")):
+    return list(_readable(Path(named) if named else system))
+
+
+def _readable(folder: Path) -> Iterator[IcdFile]:
+    for path in sorted(folder.glob("*.icd")):
         with suppress(OSError):
             text = read_regular(path, 1 << 16).decode(errors="replace")
-            files.append(IcdFile(path.name, text, _state(text.strip())))
-    return files
+            yield IcdFile(path.name, text, _state(text.strip()))
 
 
 def _state(library: str) -> tuple[int, int] | None:

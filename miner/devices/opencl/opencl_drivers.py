@@ -6,7 +6,7 @@ import re
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import cache
@@ -92,7 +92,7 @@ def platforms_of(cl: ModuleType) -> list[ListedPlatform]:
             "progpow-miner[cpu] for mining on the CPU"
         ) from error
     # The order of the loader depends on the file system.
-    listed.sort(key=lambda row: (not row[1], *_preference(row[0]), _cards(row[1])))
+    listed.sort(key=lambda row: (not row[1], *_preference(row[0]), _cards(cl, row[1])))
     return [ListedPlatform(f"{OPENCL.name}:{n}", *row) for n, row in enumerate(listed)]
 
 
@@ -100,8 +100,12 @@ def _preference(platform: Any) -> tuple[int, str, str]:
     return RUNTIMES.index(runtime_named(platform.name)), platform.name, platform.version
 
 
-def _cards(devices: Sequence[Any]) -> list[tuple[str, str]]:
-    return [(_pci(device) or "", device.name) for device in devices]
+def _cards(cl: ModuleType, devices: Sequence[Any]) -> list[tuple[str, str]]:
+    found = []
+    for device in devices:
+        with suppress(cl.Error):  # `identity` reports it
+            found.append((_pci(device) or "", device.name))
+    return found
 
 
 def _devices(cl: ModuleType, platform: Any) -> tuple[list[Any], str]:
@@ -126,7 +130,19 @@ def without_devices(name: str, platform: Any, reason: str) -> str:
 
 
 def identity(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
-    """Return the identity of `device`, whose name here is `name`."""
+    """Return the identity of `device`, whose name here is `name`; one that its driver does not
+    describe is unusable, and does not hide the others."""
+    try:
+        return _described(cl, name, platform, device)
+    except cl.Error as error:
+        return DeviceInfo(
+            name=name, backend="opencl", model="unknown", kind="gpu", driver=platform.name,
+            memory=0, largest_allocation=0, units=0,
+            unusable=f"the driver does not describe it: {error_name(cl, error)}",
+        )  # fmt: skip
+
+
+def _described(cl: ModuleType, name: str, platform: Any, device: Any) -> DeviceInfo:
     uuid, vendor = _uuid(device), _vendor(device)
     return DeviceInfo(
         name=name,
