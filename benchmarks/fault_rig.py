@@ -202,7 +202,7 @@ async def _run(asked: argparse.Namespace, pools: Pools, clock: SetClock) -> dict
     except* DeviceHung:
         hung = True
     return {
-        "hung": hung, "seconds": monotonic() - begun, "launched": steady.launched,
+        "hung": hung, "seconds": monotonic() - begun,
         "tried": steady.tried, "claimed": steady.claimed, "opened": steady.opened,
         "wrong": sum(each.wrong for each in ailing.values()),
     }  # fmt: skip

@@ -111,8 +111,8 @@ async def _run(asked: argparse.Namespace, real: ListedDevice | None) -> None:
     record = {
         "accepted": accepted,
         "broken": broken,
-        "launched": steady.launched,
-        "idle": steady.idle,
+        "launched": list(steady.launched),
+        "idle": list(steady.idle),
         "tried": steady.tried,
         "claimed": steady.claimed,
         "opened": steady.opened,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from array import array
 from dataclasses import dataclass, field, replace
 from time import monotonic
 
@@ -37,9 +38,9 @@ class Steady:
     hang: threading.Event | None = None
     """Launches end when this is set."""
 
-    launched: list[float] = field(default_factory=list)
-    """When each launch was started."""
-    idle: list[float] = field(default_factory=list)
+    launched: array[float] = field(default_factory=lambda: array("d"))
+    """When each launch was started; an array, since a long run has many."""
+    idle: array[float] = field(default_factory=lambda: array("d"))
     """How long the device had nothing to do before each launch."""
     tried: int = 0
     claimed: int = 0
