@@ -102,8 +102,8 @@ class Rig:
         return self.engine
 
     @asynccontextmanager
-    async def running(self) -> AsyncIterator[Engine]:
-        """Run the engine during the block, then stop it and raise its error."""
+    async def running(self, job: Job | None = None) -> AsyncIterator[Engine]:
+        """Run the engine during the block, on `job` at first, then stop it and raise its error."""
         with WorkPool("build", 1) as builds:
             engine = self.build(builds)
             failed: list[BaseException] = []
@@ -119,6 +119,8 @@ class Rig:
             async with asyncio.TaskGroup() as group:
                 self.task = group.create_task(run())
                 try:
+                    if job is not None:
+                        engine.work_on(job)
                     yield engine
                 finally:
                     engine.stop()
@@ -131,8 +133,7 @@ class Rig:
 
     async def runs_out(self, job: Job) -> None:
         """Work on `job` until the run ends without a stop."""
-        async with self.running() as engine:
-            engine.work_on(job)
+        async with self.running(job):
             async with asyncio.timeout(WAIT):
                 await self.ended.wait()
 

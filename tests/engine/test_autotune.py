@@ -151,8 +151,7 @@ async def mining(  # type: ignore[no-untyped-def]
     rig = Rig(*scripts)
     rig.opener, rig.search_source = opener, shaped_source  # type: ignore[assignment]
     rig.tunings = {f"fake:{n}": Tuning(autotune=tuple(names)) for n in range(len(scripts))}
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         yield rig
 
 

@@ -25,8 +25,7 @@ from tests.fakes.device import LONG, PROVER, WAIT, DeviceScript, FakeProver, job
 async def test_candidates_are_proved_and_submitted():
     rig = Rig(DeviceScript(), DeviceScript())
     job = job_at(5)
-    async with rig.running() as engine:
-        engine.work_on(job)
+    async with rig.running(job):
         await rig.until(lambda: {s.device for s in rig.solutions} == {"fake:0", "fake:1"})
     for solution in rig.solutions:
         assert Digest(solution.mix_hash, solution.final_hash) == PROVER.digest(job, solution.nonce)
@@ -87,8 +86,7 @@ async def test_proving_does_not_block_the_loop():
             return super().digest(job, nonce)
 
     rig.prover = SlowProver()
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()):
         await rig.until_launched(rig.scripts[0], proving.is_set)
         assert not rig.solutions
         release.set()
@@ -97,8 +95,7 @@ async def test_proving_does_not_block_the_loop():
 
 async def test_wrong_candidates_are_not_submitted_and_the_device_is_reopened():
     rig = Rig(DeviceScript(wrong_hits=True))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()):
         await rig.until(lambda: rig.of(DeviceResting))
         rig.scripts[0].wrong_hits = False
         await rig.until(lambda: rig.solutions)
@@ -144,8 +141,7 @@ async def test_all_solutions_are_found_despite_overflows():
         for n in range(job.nonces.first, job.nonces.first + 1024)
         if value_of(job, n) <= job.target
     }
-    async with rig.running() as engine:
-        engine.work_on(job)
+    async with rig.running(job):
         await rig.until(lambda: len(rig.solutions) >= len(wanted))
     assert sorted(s.nonce for s in rig.solutions) == sorted(wanted)
     assert rig.of(ResultOverflow)
@@ -154,8 +150,7 @@ async def test_all_solutions_are_found_despite_overflows():
 async def test_devices_rest_without_a_job():
     gate = threading.Semaphore(3)
     rig = Rig(DeviceScript(gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: len(rig.of(Launched)) == 3)
         engine.work_on(None)
         gate.release(100)
@@ -170,8 +165,7 @@ async def test_devices_rest_without_a_job():
 async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
     gate = threading.Semaphore(3)
     rig = Rig(DeviceScript(gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0, variant=LONG))
+    async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 5)
         for header in range(2, 6):
             engine.work_on(job_at(1, header=header, variant=LONG))
@@ -186,8 +180,7 @@ async def test_the_newest_job_wins_and_older_work_ends_within_two_launches():
 async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent):
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512, begun=512))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0, variant=LONG))
+    async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(replace(job_at(1, variant=LONG), clean=clean, share_target=0))
         rig.clock.seconds += 2.5
@@ -202,8 +195,7 @@ async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent)
 async def test_solutions_are_submitted_after_the_pool_was_lost():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0, variant=LONG))
+    async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(None)
         rig.clock.seconds += 100
@@ -214,8 +206,7 @@ async def test_solutions_are_submitted_after_the_pool_was_lost():
 async def test_an_orderly_stop_submits_all_solutions():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(gate=gate, granule=512))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0, variant=LONG))
+    async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.stop()
         gate.release(2)
@@ -234,8 +225,7 @@ async def test_a_hung_device_is_an_error_after_all_solutions_are_submitted():
     rig.retry = replace(rig.retry, stop=0.5)
 
     async def stopped_with_two_launches() -> None:
-        async with rig.running() as engine:
-            engine.work_on(job_at(0, variant=LONG))
+        async with rig.running(job_at(0, variant=LONG)) as engine:
             for script in rig.scripts:
                 await rig.until_launched(script, lambda o=script: len(o.launched) == 2)
             engine.stop()
@@ -275,8 +265,7 @@ async def test_a_run_without_devices_is_an_error():
 
 async def test_a_cancelled_run_waits_for_its_threads():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: rig.of(Launched))
         rig.task.cancel()
         await asyncio.wait([rig.task], timeout=WAIT)

@@ -105,8 +105,7 @@ async def test_a_hang_reported_by_the_driver_parks_the_device_too():
     rig.park_hung = True
 
     async def scenario() -> None:
-        async with rig.running() as engine:
-            engine.work_on(job_at())
+        async with rig.running(job_at()):
             await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
             rig.scripts[0].hang_reported = True
             await rig.until(lambda: rig.of(DeviceHanging))
@@ -123,8 +122,7 @@ async def test_a_parked_device_that_hangs_when_it_is_tried_again_costs_the_other
     rig.retry = replace(rig.retry, first_park=0.01)
 
     async def scenario() -> None:
-        async with rig.running() as engine:
-            engine.work_on(job_at())
+        async with rig.running(job_at()):
             await rig.until(lambda: rig.of(DeviceHanging))
             await mines_on(rig)
 
@@ -167,8 +165,7 @@ async def test_a_run_ends_when_its_last_device_hangs():
 async def test_a_slow_dataset_is_not_a_hang():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(slice_gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         for slices in range(3):
             # Two events come before the first slice, one after each.
             await rig.until(lambda n=slices: len(rig.of(DatasetBuilding)) == n + 2)
@@ -204,8 +201,7 @@ async def test_a_suspended_process_does_not_count_as_a_hang(naps: list[float], h
 async def test_a_stop_during_a_build_is_orderly_although_the_build_continues():
     script = DeviceScript(build_gate=threading.Event())
     rig = Rig(script, retry=replace(QUICK, stop=0.05))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until_launched(script, lambda: script.building)
         engine.stop()
         await ends(rig)

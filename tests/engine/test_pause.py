@@ -13,8 +13,7 @@ from tests.fakes.device import WAIT, DeviceScript, job_at
 
 async def test_a_paused_device_rests_and_keeps_its_dataset():
     rig = Rig(DeviceScript(), DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: rig.of(Launched, "fake:0") and rig.of(Launched, "fake:1"))
         engine.pause("fake:0", "api", "by request")
         await rig.until(
@@ -36,8 +35,7 @@ async def test_a_paused_device_rests_and_keeps_its_dataset():
 
 async def test_a_device_resumes_when_all_pauses_are_removed():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: rig.of(Launched))
         engine.pause("fake:0", "heat", "91 °C")
         engine.pause("fake:0", "api", "by request")
@@ -68,8 +66,7 @@ async def test_pausing_an_unknown_device_is_an_error():
 async def test_a_pause_interrupts_a_dataset_between_two_slices():
     gate = threading.Semaphore(1)
     rig = Rig(DeviceScript(slice_gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until_launched(
             rig.scripts[0], lambda: rig.scripts[0].slices or gate.acquire(False)
         )
@@ -83,8 +80,7 @@ async def test_a_pause_interrupts_a_dataset_between_two_slices():
 
 async def test_a_stop_ends_a_paused_device():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: rig.of(Launched))
         engine.pause("fake:0", "api", "by request")
     assert rig.scripts[0].closed == 1
@@ -92,8 +88,7 @@ async def test_a_stop_ends_a_paused_device():
 
 async def test_the_delay_of_a_job_is_reported_once():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: len(rig.of(Launched)) > 3)
         assert len(rig.of(JobTaken)) == 1
         engine.work_on(job_at(header=2))
@@ -104,8 +99,7 @@ async def test_the_delay_of_a_job_is_reported_once():
 async def test_launches_report_their_expected_shares():
     rig = Rig(DeviceScript())
     job = job_at()
-    async with rig.running() as engine:
-        engine.work_on(job)
+    async with rig.running(job):
         await rig.until(lambda: len(rig.of(Launched)) > 3)
     for launch in rig.of(Launched):
         assert launch.expected == pytest.approx(launch.tried * job.target / 2**256, rel=1e-9)
@@ -114,8 +108,7 @@ async def test_launches_report_their_expected_shares():
 async def test_the_delay_of_a_job_excludes_datasets_and_pauses():
     gate = threading.Semaphore(0)
     rig = Rig(DeviceScript(slice_gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: rig.of(DatasetBuilding))
         rig.clock.seconds += 100.0
         gate.release(100)
@@ -132,8 +125,7 @@ async def test_the_delay_of_a_job_excludes_datasets_and_pauses():
 async def test_a_build_that_does_not_end_is_a_hang():
     gate = threading.Event()
     rig = Rig(DeviceScript(build_gate=gate))
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()) as engine:
         await rig.until(lambda: [e for e in rig.of(DatasetBuilding) if e.done == 1])
         watchdog = engine._workers["fake:0"].watchdog
         async with asyncio.timeout(WAIT):

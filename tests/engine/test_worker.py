@@ -24,8 +24,7 @@ from tests.fakes.device import TOY, WAIT, DeviceScript, FakeProver, job_at
 
 async def test_a_device_generates_proves_loads_then_searches():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at(30))
+    async with rig.running(job_at(30)):
         await rig.until(lambda: rig.of(Launched))
     shares = [e.done for e in rig.of(DatasetBuilding)]
     assert shares == sorted(shares)
@@ -37,8 +36,7 @@ async def test_a_device_generates_proves_loads_then_searches():
 
 async def test_the_next_period_is_built_before_its_job_comes():
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].built) == 2)
         engine.work_on(job_at(3))
         await rig.until(lambda: len(rig.of(KernelReady)) == 2)
@@ -55,8 +53,7 @@ async def test_the_next_period_is_built_before_its_job_comes():
 )
 async def test_the_next_epochs_program_is_built_at_an_epoch_boundary(variant, heights, built):
     rig = Rig(DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at(heights[0], variant=variant))
+    async with rig.running(job_at(heights[0], variant=variant)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].built) == 2)
         assert rig.scripts[0].built[1] == built
         engine.work_on(job_at(heights[1], variant=variant))
@@ -69,8 +66,7 @@ async def test_the_next_epochs_program_is_built_at_an_epoch_boundary(variant, he
 async def test_a_job_of_another_epoch_interrupts_a_dataset():
     script = DeviceScript(slice_gate=threading.Semaphore(1))
     rig = Rig(script)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until(lambda: any(e.done == 0.25 for e in rig.of(DatasetBuilding)))
         engine.work_on(job_at(7500))
         script.slice_gate.release(100)
@@ -93,8 +89,7 @@ async def test_a_job_of_another_epoch_interrupts_a_light_cache():
             raise Interrupted
 
     rig.prover = SlowProver()
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until_launched(rig.scripts[0], asked.is_set)
         engine.work_on(job_at(7500))
         await rig.until(lambda: rig.of(Launched))
@@ -103,8 +98,7 @@ async def test_a_job_of_another_epoch_interrupts_a_light_cache():
 async def test_a_dataset_is_completed_after_the_pool_was_lost():
     script = DeviceScript(slice_gate=threading.Semaphore(2))
     rig = Rig(script)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until(lambda: len(rig.of(DatasetBuilding)) >= 3)
         engine.work_on(None)
         script.slice_gate.release(100)
@@ -118,8 +112,7 @@ async def test_a_device_gets_ready_for_the_next_epoch_while_another_algorithm_ma
     rig = Rig(DeviceScript())
     last = job_at(7499)
     waiting = replace(last, other_algorithm="randomx", epoch=last.variant.epoch_at(7500))
-    async with rig.running() as engine:
-        engine.work_on(job_at(7498))
+    async with rig.running(job_at(7498)) as engine:
         await rig.until(lambda: rig.of(Launched))
         engine.work_on(waiting)
         await rig.until(lambda: any(e.epoch == 1 and e.done == 1 for e in rig.of(DatasetBuilding)))
@@ -133,8 +126,7 @@ async def test_a_device_gets_ready_for_the_next_epoch_while_another_algorithm_ma
 
 async def test_repaired_nodes_are_reported():
     rig = Rig(DeviceScript(corrupt={0, 1}))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: rig.of(Launched))
     assert "2 wrong nodes" in rig.of(DeviceFault)[0].reason
 
@@ -142,8 +134,7 @@ async def test_repaired_nodes_are_reported():
 async def test_the_program_of_a_wrong_dataset_is_built_again():
     """A wrong program kept in a cache would fail after every restart."""
     rig = Rig(DeviceScript(corrupt={0}, unrepairable=True))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: len(rig.scripts[0].discarded) == 2)
     assert {image.source.entry for image in rig.scripts[0].discarded} == {"dataset"}
     assert len(rig.scripts[0].fillers) >= 2
@@ -151,16 +142,14 @@ async def test_the_program_of_a_wrong_dataset_is_built_again():
 
 async def test_equal_devices_share_the_dataset_program():
     rig = Rig(*(DeviceScript(shares_images=True) for _ in range(3)))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: len({e.device for e in rig.of(Launched)}) == 3)
     assert sum(len(script.fillers) for script in rig.scripts) == 1
 
 
 async def test_a_wrong_kernel_is_built_again():
     rig = Rig(DeviceScript(wrong_kernels=1))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: rig.of(Launched))
     assert rig.scripts[0].built[:2] == ["period 0 epoch 0"] * 2
     assert [image.wrong for image in rig.scripts[0].discarded] == [True]
@@ -169,8 +158,7 @@ async def test_a_wrong_kernel_is_built_again():
 
 async def test_a_device_rests_for_the_period_of_a_kernel_that_stays_wrong():
     rig = Rig(DeviceScript(wrong_kernels=2))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until(lambda: rig.of(DeviceResting))
         assert "period 0 is wrong" in rig.of(DeviceResting)[0].reason
         assert not rig.scripts[0].launched
@@ -181,8 +169,7 @@ async def test_a_device_rests_for_the_period_of_a_kernel_that_stays_wrong():
 
 async def test_a_device_is_reopened_after_wrong_kernels_in_two_periods():
     rig = Rig(DeviceScript(wrong_kernels=4))
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until(lambda: rig.of(DeviceResting))
         engine.work_on(job_at(3))
         await rig.until(lambda: rig.of(Launched))
@@ -204,8 +191,7 @@ async def test_a_device_is_reopened_after_wrong_kernels_in_two_periods():
 )
 async def test_a_failing_device_is_reopened(script):
     rig = Rig(script)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: len(rig.of(Launched)) > 3)
     rests = [e.seconds for e in rig.of(DeviceResting)]
     assert rests[:2] == [0.001, 0.002]
@@ -214,8 +200,7 @@ async def test_a_failing_device_is_reopened(script):
 
 async def test_a_device_is_parked_after_five_failures_in_a_row():
     rig = Rig(DeviceScript(fail_generate=99), DeviceScript())
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: any(e.parked for e in rig.of(DeviceResting)))
         count = len(rig.of(Launched, "fake:1"))
         await rig.until(lambda: len(rig.of(Launched, "fake:1")) > count + 3)
@@ -226,8 +211,7 @@ async def test_a_device_is_parked_after_five_failures_in_a_row():
 async def test_a_parked_device_is_tried_again_while_others_mine():
     rig = Rig(DeviceScript(fail_generate=7), DeviceScript())
     rig.retry = replace(rig.retry, first_park=0.01, longest_park=0.02)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: rig.of(Launched, "fake:0"))
     assert [e.seconds for e in rig.of(DeviceResting) if e.parked] == [0.01, 0.02, 0.02]
 
@@ -237,8 +221,7 @@ async def test_a_parked_device_that_is_tried_again_keeps_the_run_alive():
     tried_again.slice_gate = threading.Semaphore(0)
     rig = Rig(tried_again, other)
     rig.retry = replace(rig.retry, first_park=0.01)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)):
         await rig.until(lambda: len(rig.of(DatasetBuilding, "fake:0")) > 5)
         other.failure = DeviceError("fake:1: the launch failed")
         await rig.until(lambda: any(e.parked for e in rig.of(DeviceResting, "fake:1")))
@@ -275,8 +258,7 @@ async def test_a_stop_ends_the_pause_after_a_failure():
 async def test_a_stop_ends_the_wait_for_a_build():
     script = DeviceScript(build_gate=threading.Event())
     rig = Rig(script)
-    async with rig.running() as engine:
-        engine.work_on(job_at(0))
+    async with rig.running(job_at(0)) as engine:
         await rig.until(lambda: any(e.done == 1 for e in rig.of(DatasetBuilding)))
         engine.stop()
         script.build_gate.set()
@@ -302,8 +284,7 @@ async def test_a_job_that_fits_nowhere_is_skipped_before_it_costs_anything(
 ):
     rig = Rig(DeviceScript())
     script, good = rig.scripts[0], job_at()
-    async with rig.running() as engine:
-        engine.work_on(good)
+    async with rig.running(good) as engine:
         await rig.until(lambda: rig.of(Launched))
         for number in range(2 * rig.retry.max_failures):
             engine.work_on(far(good, light_items, dataset_items))
@@ -322,8 +303,7 @@ async def test_a_job_that_fits_nowhere_is_skipped_before_it_costs_anything(
 async def test_a_dataset_without_room_beside_other_programs_is_tried_again():
     script = DeviceScript(no_memory=3 * QUICK.max_failures)
     rig = Rig(script)
-    async with rig.running() as engine:
-        engine.work_on(job_at())
+    async with rig.running(job_at()):
         await rig.until(lambda: rig.of(Launched))
     assert len(rig.of(EpochSkipped)) == 3 * QUICK.max_failures
     assert script.opened == 1
@@ -339,8 +319,7 @@ async def test_a_light_cache_without_room_on_the_host_skips_the_epoch():
 
     rig = Rig(DeviceScript())
     rig.prover = FullHost()
-    async with rig.running() as engine:
-        engine.work_on(job_at(7500))
+    async with rig.running(job_at(7500)) as engine:
         await rig.until(lambda: rig.of(EpochSkipped))
         engine.work_on(job_at(0))
         await rig.until(lambda: rig.of(Launched))

@@ -79,6 +79,12 @@ class LedgerRig:
         self.answered(solution, outcome, text, 0.5)
         return solution
 
+    def write(self, count: int = 1) -> None:
+        """Finish `count` shares, and write all changes to the file."""
+        for _ in range(count):
+            self.finished()
+        self.ledger.flush()
+
     def refuted(self, device: str = "cuda:0", job: Job | None = None) -> Candidate:
         wrong = self.solution(device, job, 3.0)
         candidate = Candidate(wrong.job, wrong.nonce, wrong.device, wrong.found_at)

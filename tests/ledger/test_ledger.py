@@ -161,8 +161,7 @@ def test_runs_are_recorded(start: Callable[..., LedgerRig]) -> None:
     for rig in ("one", "two"):
         rig = start(rig=rig)
         rig.clock.seconds += 60.0 if rig == "two" else 0.0
-        rig.finished()
-        rig.ledger.flush()
+        rig.write()
     runs = LedgerReader(rig.path).runs()
     assert {(run.rig, run.version, run.shares) for run in runs} == {
         ("one", __version__, 1),

@@ -33,8 +33,7 @@ def change(path: Path, *statements: str) -> None:
 
 
 def test_the_properties_of_a_new_file(rig: LedgerRig) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     assert sqlite_answer(rig.path, "PRAGMA journal_mode") == "wal"
     assert sqlite_answer(rig.path, "PRAGMA auto_vacuum") == 2
     assert sqlite_answer(rig.path, "PRAGMA application_id") == APPLICATION
@@ -112,8 +111,7 @@ def test_the_number_of_corrupt_files_is_limited(
 
 
 def test_a_file_removed_during_a_run_is_created_again(rig: LedgerRig) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     rig.path.unlink()
     rig.finished()
     assert [share.number for share in rig.shares()] == [2]
@@ -138,8 +136,7 @@ def test_a_foreign_or_newer_file_is_left_unchanged(
 ) -> None:
     change(rig.path, *statements)
     content = rig.path.read_bytes()
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     rig.ledger.flush()
     (report,) = rig.reports
     complaint = complaint.format(path=rig.path)
@@ -254,8 +251,7 @@ def test_a_failed_migration_leaves_the_old_file(
     later = (*MIGRATIONS, ("ALTER TABLE shares ADD COLUMN note TEXT", "no SQL at all"))
     monkeypatch.setattr("miner.ledger.schema.MIGRATIONS", later)
     new = start()
-    new.finished()
-    new.ledger.flush()
+    new.write()
     assert "cannot be written" in new.reports[0]
     monkeypatch.undo()
     assert sqlite_answer(new.path, "PRAGMA user_version") == len(MIGRATIONS)
@@ -288,9 +284,7 @@ def test_the_oldest_shares_are_deleted_by_size(start: Callable[..., LedgerRig]) 
     rig = start(max_bytes=bound)
     sizes = []
     for _ in range(40):
-        for _ in range(50):
-            rig.finished()
-        rig.ledger.flush()
+        rig.write(50)
         pages = sqlite_answer(rig.path, "PRAGMA page_count")
         sizes.append(pages * sqlite_answer(rig.path, "PRAGMA page_size"))
     assert max(sizes) <= bound
@@ -333,15 +327,13 @@ def test_old_shares_and_runs_are_deleted(start: Callable[..., LedgerRig]) -> Non
 
 def test_a_clock_that_jumps_ahead_deletes_at_most_one_day(rig: LedgerRig) -> None:
     for _ in range(91):
-        rig.finished()
-        rig.ledger.flush()
+        rig.write()
         rig.clock.seconds += DAY
     before = len(rig.shares())
     jump = 50 * 365 * DAY
     rig.clock.seconds += jump
     for _ in range(3):
-        rig.finished()
-        rig.ledger.flush()
+        rig.write()
     rig.clock.seconds += 3601 - jump
     rig.finished()
     assert len(rig.shares()) == before + 4 - 1
@@ -373,14 +365,12 @@ def test_two_miners_write_to_one_file(start: Callable[..., LedgerRig]) -> None:
 
 
 def test_readers_and_writers_do_not_block_each_other(rig: LedgerRig) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     reader = LedgerReader(rig.path)
     with reader._open() as reading:
         reading.execute("BEGIN")
         assert reading.execute("SELECT count(*) FROM shares").fetchone() == (1,)
-        rig.finished()
-        rig.ledger.flush()
+        rig.write()
         assert rig.ledger.waiting == 0
         assert reading.execute("SELECT count(*) FROM shares").fetchone() == (1,)
     with closing(sqlite3.connect(rig.path, isolation_level=None)) as writing:
@@ -390,8 +380,7 @@ def test_readers_and_writers_do_not_block_each_other(rig: LedgerRig) -> None:
 
 
 def test_a_reader_cannot_write(rig: LedgerRig) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     with LedgerReader(rig.path)._open() as reading, pytest.raises(sqlite3.OperationalError):
         reading.execute("DELETE FROM shares")
 
@@ -446,9 +435,7 @@ def test_a_missing_or_unreadable_ledger_raises_an_error(path: Path, missing: str
      "verified_at = -1e99"],
 )  # fmt: skip
 def test_a_row_with_an_impossible_number_is_left_out(rig: LedgerRig, damage: str) -> None:
-    rig.finished()
-    rig.finished()
-    rig.ledger.flush()
+    rig.write(2)
     change(rig.path, f"UPDATE shares SET {damage} WHERE number = 1")
     reader = LedgerReader(rig.path)
     assert [share.number for share in reader.shares()] == [2]
@@ -458,8 +445,7 @@ def test_a_row_with_an_impossible_number_is_left_out(rig: LedgerRig, damage: str
 
 
 def test_text_that_is_not_utf_8_is_shown_with_replacements(rig: LedgerRig) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     change(rig.path, "UPDATE shares SET text = CAST(x'61ff62' AS TEXT)")
     assert rig.one().text == "a\ufffdb"
 

@@ -202,8 +202,7 @@ def test_shares_are_read_in_pages(reader: LedgerReader, monkeypatch: pytest.Monk
 def test_the_newest_shares_are_found_without_sorting_all(
     rig: LedgerRig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     statements: list[str] = []
 
     def traced(path: Path) -> sqlite3.Connection:

@@ -173,8 +173,7 @@ def full(connection: sqlite3.Connection) -> None:
 def test_no_share_is_lost_while_the_disk_fails(
     rig: LedgerRig, disk: Disk, break_it: Callable[[sqlite3.Connection], object], reason: str
 ) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     rig.ledger._writer.close()
     disk.break_it = break_it
     # Enough to exceed the page limit.
@@ -197,8 +196,7 @@ def test_no_share_is_lost_while_the_disk_fails(
 def test_a_folder_that_cannot_be_created_is_reported_and_retried(rig: LedgerRig) -> None:
     folder = rig.path.parent
     folder.write_text("a file is in the way")
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     reason = "Not a directory"
     assert rig.reports == [f"share ledger {rig.path} cannot be written: {reason}; {WAITS}"]
     folder.unlink()
@@ -206,13 +204,11 @@ def test_a_folder_that_cannot_be_created_is_reported_and_retried(rig: LedgerRig)
 
 
 def test_a_locked_file_is_retried(rig: LedgerRig, disk: Disk) -> None:
-    rig.finished()
-    rig.ledger.flush()
+    rig.write()
     rig.ledger._writer.close()
     with closing(sqlite3.connect(rig.path, isolation_level=None)) as other:
         other.execute("BEGIN IMMEDIATE")
-        rig.finished()
-        rig.ledger.flush()
+        rig.write()
         assert rig.reports[0].endswith(f"cannot be written: database is locked; {WAITS}")
         other.execute("ROLLBACK")
     assert len(rig.shares()) == 2
@@ -283,9 +279,7 @@ def test_a_repeated_write_changes_nothing(rig: LedgerRig) -> None:
 
 def test_the_newest_shares_of_the_file(rig: LedgerRig) -> None:
     assert asyncio.run(rig.ledger.newest(5, SameThread())) == []
-    for _ in range(3):
-        rig.finished()
-    rig.ledger.flush()
+    rig.write(3)
     newest = asyncio.run(rig.ledger.newest(2, SameThread()))
     assert [row["number"] for row in newest] == [3, 2]
     assert newest[0]["outcome"] == "accepted"
