@@ -18,6 +18,7 @@ from miner.errors import BadValue
 from miner.progpow.variant import FixedSizes
 from miner.verify import Verifier
 from tests.docs.test_pages import blocks
+from tests.harness.child import captured
 from tests.progpow.published import VECTORS, named
 
 CHECKOUT = Path(__file__).parents[1]
@@ -80,10 +81,10 @@ def test_programs_that_use_the_library_are_type_checked(tmp_path: Path) -> None:
     good = good.replace("**share", "header_hash=header_hash, nonce=nonce")
     (tmp_path / "good.py").write_text(good, encoding="utf-8")
     (tmp_path / "bad.py").write_text("import miner\nminer.hash('kawpow', 1, bytes(32), 1)\n")
-    done = subprocess.run(
+    done = captured(
         [sys.executable, "-m", "mypy", "--strict", "--follow-imports=silent",
          str(tmp_path / "good.py"), str(tmp_path / "bad.py")],
-        cwd=CHECKOUT, capture_output=True, text=True, check=False, timeout=300,
+        cwd=CHECKOUT, timeout=300,
     )  # fmt: skip
     errors = [line for line in done.stdout.splitlines() if ": error: " in line]
     assert len(errors) == 1, done.stdout + done.stderr

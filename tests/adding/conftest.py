@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import pytest
+
+from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
 
@@ -49,12 +50,10 @@ class ProductCopy:
 
     def run(self, *arguments: str, code: int = 0) -> str:
         """Run `progpow-miner ARGUMENTS`, expect exit `code`; return the output."""
-        done = subprocess.run(
+        done = captured(
             self.python("-m", "miner", *arguments),
             cwd=self.root,
             env=self.environment(),
-            capture_output=True,
-            text=True,
             timeout=SECONDS,
         )
         assert done.returncode == code, f"exit {done.returncode}:\n{done.stdout}{done.stderr}"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import subprocess
 from typing import Any
 
 import pytest
 
 from tests.adding.conftest import SECONDS, ProductCopy
+from tests.harness.child import captured
 
 FIELD = """    noise: float | None = _sensor(
         "Noise of the fans", "percent", Metric("device_noise_ratio"), log=True
@@ -45,13 +45,8 @@ print(json.dumps({
 def views(product: ProductCopy) -> dict[str, Any]:
     """What each view of the extended product shows."""
     product.add_row("miner/telemetry/device_snapshot.py", "    throttle: str | None", FIELD)
-    done = subprocess.run(
-        product.python("-c", SHOW),
-        cwd=product.root,
-        env=product.environment(),
-        capture_output=True,
-        text=True,
-        timeout=SECONDS,
+    done = captured(
+        product.python("-c", SHOW), cwd=product.root, env=product.environment(), timeout=SECONDS
     )
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import re
-import subprocess
 
 import pytest
 
 from miner.resources import data_directory
 from tests.adding.conftest import SECONDS, ProductCopy
+from tests.harness.child import captured
 
 VARIANTS = data_directory("configs") / "variants"
 
@@ -52,8 +52,8 @@ def test_a_variant_is_one_file(product: ProductCopy, like: str) -> None:
     )  # fmt: skip
     assert "accepted, not accepted: none" in mined
 
-    panel = subprocess.run(
+    panel = captured(
         product.python("-c", PANEL_NAME), cwd=product.root, env=product.environment(),
-        capture_output=True, text=True, timeout=SECONDS, check=True,
+        timeout=SECONDS, check=True,
     )  # fmt: skip
     assert panel.stdout == "localpow-algorithm\n"

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -23,6 +22,7 @@ from miner.progpow.variant import Variant
 from miner.work import Outcome
 from tests.fakes.variants import KAWPOW
 from tests.harness import fake_driver
+from tests.harness.child import captured
 from tests.ledger.ledger_rig import LedgerRig
 
 sys.path.insert(0, str(Path(__file__).parents[2] / "benchmarks"))
@@ -345,9 +345,7 @@ def test_the_whole_plan_on_a_simulated_card(tmp_path: Path) -> None:
     out = tmp_path / "results"
     scratch = tmp_path / "scratch"
     command = [sys.executable, "-c", IN_FORKS, scratch, out, "--rehearse", "--seconds", "3000"]
-    done = subprocess.run(
-        command, cwd=CHECKOUT, env=environment, capture_output=True, text=True, check=False
-    )
+    done = captured(command, cwd=CHECKOUT, env=environment)
     print(done.stdout, (out / "log.txt").read_text())
     assert done.returncode == 1
     results = Results.opened(out, {"sources": first_run.sources(), "device": "cuda:0"})

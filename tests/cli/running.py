@@ -12,6 +12,7 @@ from typing import NamedTuple
 from unittest.mock import patch
 
 from miner.cli import main
+from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
 HEADER = "ffeeddccbbaa9988776655443322110000112233445566778899aabbccddeeff"
@@ -81,9 +82,9 @@ def run(*arguments: str | Path, stdin: bytes = b"") -> Ran:
 
 def python(*arguments: str, cwd: Path = CHECKOUT) -> subprocess.CompletedProcess[str]:
     """Run Python, with the checkout's `miner` importable from any folder."""
-    return subprocess.run(
+    return captured(
         [sys.executable, *arguments],
-        capture_output=True, text=True, cwd=cwd, timeout=300, check=False,
+        cwd=cwd, timeout=300,
         env={**os.environ, "PYTHONPATH": str(CHECKOUT)},
     )  # fmt: skip
 

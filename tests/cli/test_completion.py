@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 
 import pytest
@@ -13,6 +12,7 @@ from miner.cli import cli
 from miner.cli.completion import PROGRAM, VALUES, VARIABLE
 from miner.pool.pool_addresses import known_protocols
 from tests.cli.running import run
+from tests.harness.child import captured
 
 pytestmark = pytest.mark.usefixtures("only_ref")
 
@@ -70,9 +70,9 @@ def test_the_script_of_a_shell(shell: str) -> None:
 
 def test_bash_accepts_its_script() -> None:
     script = run("completion", "bash").out
-    done = subprocess.run(
+    done = captured(
         ["bash", "-c", f"{script}\ncomplete -p {PROGRAM}"],
-        capture_output=True, text=True, check=False, timeout=60,
+        timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, ""), sys.version
     assert PROGRAM in done.stdout

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.cli.running import CHECKOUT, python, toy_file
+from tests.harness.child import captured
 
 FULL = Path("/dev/full")
 
@@ -20,9 +21,9 @@ needs_full = pytest.mark.skipif(not FULL.exists(), reason="/dev/full is missing"
 
 def shell(redirection: str, *arguments: str) -> subprocess.CompletedProcess[str]:
     words = " ".join(arguments)
-    return subprocess.run(
+    return captured(
         ["/bin/sh", "-c", f"exec {sys.executable} -m miner {words} {redirection}"],
-        capture_output=True, text=True, cwd=CHECKOUT, timeout=300, check=False,
+        cwd=CHECKOUT, timeout=300,
     )  # fmt: skip
 
 
@@ -267,9 +268,9 @@ def test_no_file_gets_the_number_of_a_closed_stream(tmp_path: Path, redirection:
 
 
 def test_an_output_beyond_the_limit_of_files_is_reported_in_one_sentence(tmp_path: Path) -> None:
-    ran = subprocess.run(
+    ran = captured(
         ["/bin/sh", "-c", f"ulimit -f 1; exec {sys.executable} -m miner config schema > schema"],
-        capture_output=True, text=True, cwd=tmp_path, check=False,
+        cwd=tmp_path,
         env={
             **os.environ, "PYTHONPATH": str(CHECKOUT), "PYTHONDONTWRITEBYTECODE": "1",
             "PYTHONUNBUFFERED": "",

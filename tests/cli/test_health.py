@@ -16,6 +16,7 @@ from click.testing import CliRunner, Result
 
 from miner.cli import cli
 from miner.errors import BadValue, CheckFailed, MinerError
+from tests.harness.child import captured
 
 
 def run_health(*arguments: str) -> Result:
@@ -184,13 +185,10 @@ def test_invalid_timeouts(seconds: str) -> None:
 
 
 def test_health_imports_no_slow_libraries() -> None:
-    import subprocess
 
     script = (
         "import sys; import miner.cli.health; "
         "print([m for m in ('aiohttp', 'numpy', 'numba', 'pydantic') if m in sys.modules])"
     )
-    loaded = subprocess.run(
-        [sys.executable, "-c", script], capture_output=True, text=True, check=True
-    )
+    loaded = captured([sys.executable, "-c", script], check=True)
     assert loaded.stdout == "[]\n"

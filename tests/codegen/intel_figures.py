@@ -18,6 +18,7 @@ from typing import NamedTuple
 from miner.codegen.kernel_source import KernelSource
 from tests.codegen.amd_figures import Case, read_table, source_of, write_table
 from tests.codegen.toys import NAMES
+from tests.harness.child import captured
 
 FILE = Path(__file__).with_suffix(".json")
 TARGETS = ("skl", "tgllp", "dg2", "bmg")
@@ -70,9 +71,7 @@ def compiled(source: KernelSource, target: str) -> IntelFigures | str:
 
 
 def _ocloc(folder: str, *words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        ["ocloc", *words], cwd=folder, capture_output=True, text=True, check=False
-    )
+    return captured(["ocloc", *words], cwd=folder)
 
 
 def _described(binary: bytes, entry: str) -> IntelFigures:

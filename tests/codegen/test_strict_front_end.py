@@ -15,6 +15,7 @@ from miner.codegen.launch_shape import SHAPES
 from tests.codegen.amd_figures import source_of
 from tests.codegen.toys import NAMES
 from tests.harness.amd_compiler import clang, missing
+from tests.harness.child import captured
 
 pytestmark = pytest.mark.skipif(clang() is None, reason=str(missing()))
 
@@ -29,13 +30,13 @@ POSITION = "uint __attribute__((overloadable)) get_sub_group_local_id(void);"
 
 def front_end(source: KernelSource, *options: str) -> subprocess.CompletedProcess[str]:
     """Run clang on `source` for SPIR-V, as rusticl, Clover and Intel's compiler do."""
-    return subprocess.run(
+    return captured(
         [
             str(clang()), "-x", "cl", *source.options, "--target=spir64", "-Xclang",
             "-cl-ext=-all", "-Werror", "-Wall", "-Wextra", "-Wpedantic", "-Wno-unused",
             "-Wno-unused-parameter", "-Wno-ignored-pragmas", *options, "-",
         ],
-        input=source.text, capture_output=True, text=True, check=False,
+        input=source.text,
     )  # fmt: skip
 
 

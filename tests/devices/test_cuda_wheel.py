@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 import re
 import shutil
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from tests.harness import build, fake_driver
+from tests.harness.child import captured
 
 CONSTRAINTS = fake_driver.CHECKOUT / "packaging/constraints.txt"
 
@@ -22,9 +22,9 @@ def test_every_function_that_it_imports_is_in_the_driver_of_cuda_12_4() -> None:
     if shutil.which("nm") is None:
         pytest.skip("needs nm, of binutils, which is not installed")
     (extension,) = (place / "pycuda").glob("_driver.*.so")
-    listing = subprocess.run(
+    listing = captured(
         ["nm", "--dynamic", "--undefined-only", str(extension)],
-        capture_output=True, text=True, check=True,
+        check=True,
     ).stdout  # fmt: skip
     named = set(re.findall(r" U (cu[A-Z]\w+)$", listing, re.MULTILINE))
     assert len(named) > 100

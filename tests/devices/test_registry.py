@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import subprocess
 import sys
 from importlib import import_module
 
@@ -11,6 +10,7 @@ import pytest
 from miner.codegen.language import LANGUAGES
 from miner.devices.backend import Backend
 from miner.devices.registry import BACKENDS, title_of
+from tests.harness.child import captured
 
 each = pytest.mark.parametrize("backend", BACKENDS.values(), ids=BACKENDS)
 
@@ -32,7 +32,7 @@ def test_the_rows_load_no_driver_and_no_numerics() -> None:
         "import sys, miner.devices.registry\n"
         "print(*{'pyopencl', 'pycuda', 'numpy', 'numba'} & set(sys.modules))"
     )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = captured([sys.executable, "-c", code], check=True)
     assert done.stdout == "\n"
 
 

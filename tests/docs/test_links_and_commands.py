@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import shlex
-import subprocess
 import sys
 import tomllib
 from datetime import UTC, datetime
@@ -19,6 +18,7 @@ from miner.variant_file import load_variant
 from miner.verify import prove_variant
 from tests.cli.running import CHECKOUT
 from tests.docs.test_pages import blocks
+from tests.harness.child import captured
 
 PAGES = sorted([*CHECKOUT.glob("*.md"), *CHECKOUT.glob("docs/**/*.md")])
 NAMES = [str(page.relative_to(CHECKOUT)) for page in PAGES]
@@ -51,14 +51,7 @@ def test_make_targets(page: Path) -> None:
 @lru_cache
 def help_of(command: str) -> str:
     """Return the help of a command, "" if it does not exist."""
-    done = subprocess.run(
-        [sys.executable, "-m", "miner", command, "--help"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-    )
+    done = captured([sys.executable, "-m", "miner", command, "--help"], cwd=CHECKOUT, timeout=300)
     return done.stdout if done.returncode == 0 else ""
 
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import NamedTuple
 
 from miner.codegen.kernel_source import KernelSource
+from tests.harness.child import captured
 
 NAMES = ("clang-19", "clang-21", "clang-20", "clang")
 LIBRARIES = ("/usr/lib/x86_64-linux-gnu/amdgcn/bitcode", "/opt/rocm/amdgcn/bitcode")
@@ -93,9 +93,7 @@ def clang() -> str | None:
     """Return a clang that compiles for AMD's GPUs."""
     for name in NAMES:
         if path := shutil.which(name):
-            targets = subprocess.run(
-                [path, "--print-targets"], capture_output=True, text=True, check=False
-            )
+            targets = captured([path, "--print-targets"])
             if "amdgcn" in targets.stdout:
                 return path
     return None
@@ -116,9 +114,7 @@ def missing() -> str | None:
 @lru_cache(maxsize=1)
 def version() -> int:
     """Return the compiler's major version."""
-    done = subprocess.run(
-        [str(clang()), "-dumpversion"], capture_output=True, text=True, check=True
-    )
+    done = captured([str(clang()), "-dumpversion"], check=True)
     return int(done.stdout.partition(".")[0])
 
 
@@ -134,16 +130,13 @@ def compiled(source: KernelSource, target: str) -> Assembly:
     wave = f"oclc_wavefrontsize64_{'off' if target.startswith('gfx1') else 'on'}"
     files = [*(libraries / f"{name}.bc" for name in (*LINKED, wave)), isa]
     linked = [part for file in files for part in ("-mlink-builtin-bitcode", str(file))]
-    done = subprocess.run(
+    done = captured(
         [
             command, "-x", "cl", *source.options, "--target=amdgcn-amd-amdhsa", f"-mcpu={target}",
             "-nogpulib", *(word for part in linked for word in ("-Xclang", part)),
             "-Werror", "-O3", "-S", "-", "-o", "-",
         ],
         input=source.text,
-        capture_output=True,
-        text=True,
-        check=False,
     )  # fmt: skip
     assert not done.returncode, (
         f"{source.title} for {target}: {command} ended with {done.returncode}: {done.stderr[:2000]}"

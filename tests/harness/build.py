@@ -6,7 +6,6 @@ import ctypes
 import hashlib
 import os
 import shutil
-import subprocess
 import sys
 import threading
 import time
@@ -20,6 +19,7 @@ from numpy.typing import NDArray
 
 from miner.codegen.kernel_source import KernelSource
 from miner.resources import cache_directory
+from tests.harness.child import captured
 
 _HERE = Path(__file__).parent
 CHECKOUT = _HERE.parents[1]
@@ -159,11 +159,8 @@ def build(
         own = library.with_suffix(f".{os.getpid()}-{threading.get_ident()}")
         text, compiled = own.with_name(f"{own.name}.cu"), own.with_name(f"{own.name}.so")
         text.write_text(source.text, encoding="ascii", newline="")
-        done = subprocess.run(
-            [*command, *options, f'-DTEXT="{text}"', str(_HERE / runner), "-o", str(compiled)],
-            capture_output=True,
-            text=True,
-            check=False,
+        done = captured(
+            [*command, *options, f'-DTEXT="{text}"', str(_HERE / runner), "-o", str(compiled)]
         )
         if done.returncode:
             text.unlink()

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from miner.resources import cache_directory
 from tests.harness.build import CHECKOUT, cache, compiler, delete_unused, programs
+from tests.harness.child import captured
 
 HERE = Path(__file__).parent
 CARDS = {
@@ -87,11 +88,11 @@ def unpacked_wheel() -> Path:
         fcntl.flock(lock, fcntl.LOCK_EX)
         if not (folder / "pycuda").is_dir():
             out = folder.with_suffix(".wheels")
-            subprocess.run(
+            captured(
                 [
                     sys.executable, str(script), "--only-pycuda", "--out", str(out),
                 ],
-                check=True, capture_output=True, text=True,
+                check=True,
             )  # fmt: skip
             (wheel,) = out.glob("pycuda-*.whl")
             with zipfile.ZipFile(wheel) as archive:

@@ -28,6 +28,7 @@ from miner.progpow.jit import cache_folder
 from miner.progpow.light import dataset_nodes, light_cache
 from miner.progpow.variant import FixedSizes
 from miner.work import Job, NonceRange, NonceSpace
+from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
 RIGHT = "right"
@@ -60,13 +61,10 @@ class Runtime:
         }  # fmt: skip
         if reference := cache_folder():  # the reference is not compiled again
             own["NUMBA_CACHE_DIR"] = str(reference.parent)
-        done = subprocess.run(
+        done = captured(
             [sys.executable, "-m", "tests.harness.opencl_child", *arguments],
             env=os.environ | own | dict(self.environment) | more,
             cwd=CHECKOUT,
-            capture_output=True,
-            text=True,
-            check=False,
             timeout=7200,
         )
         assert not done.returncode, done.stderr[-2000:]

@@ -19,6 +19,7 @@ from typing import IO, Any
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.standin import empty_root, may_mount, pack_python
 
 CHECKOUT = Path(__file__).parents[2]
@@ -64,13 +65,10 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def build(sources: Path, what: str, out: Path, python: Path, **environment: str) -> str:
     """Run build.py; return its output."""
     digest = sha256(python.read_bytes()).hexdigest()
-    done = subprocess.run(
+    done = captured(
         [sys.executable, sources / "packaging/build.py", what, "--out", out,
          "--python-archive", python, "--sha256", digest, "--level", "1"],
         env={**os.environ, "SOURCE_DATE_EPOCH": str(TIMESTAMP), **environment},
-        capture_output=True,
-        text=True,
-        check=False,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     return done.stdout

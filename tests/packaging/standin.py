@@ -11,6 +11,8 @@ import sysconfig
 import tarfile
 from pathlib import Path
 
+from tests.harness.child import captured
+
 LEFT_OUT = {"site-packages", "dist-packages", "test", "idlelib", "tkinter", "__pycache__"}
 
 
@@ -74,7 +76,7 @@ def _copy(source: Path, root: Path) -> None:
 
 
 def _libraries(program: str) -> set[str]:
-    listed = subprocess.run(["ldd", program], capture_output=True, text=True, check=False).stdout
+    listed = captured(["ldd", program]).stdout
     return {word for line in listed.splitlines() for word in line.split() if word.startswith("/")}
 
 

@@ -7,7 +7,6 @@ import os
 import platform
 import re
 import shutil
-import subprocess
 import sys
 import tarfile
 import zipfile
@@ -17,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.conftest import CHECKOUT, TIMESTAMP, build
 
 TARS = ("hiveos", "mmpos")
@@ -191,12 +191,9 @@ def test_manifests_name_the_version_and_the_variants(built: Path) -> None:
     ],
 )
 def test_usage_mistakes(arguments: list[str], sentence: str, tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = captured(
         [sys.executable, CHECKOUT / "packaging/build.py", *arguments, "--out", tmp_path / "out"],
         cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        check=False,
     )
     assert done.returncode == 2
     assert done.stderr.startswith("build.py: ")
@@ -210,10 +207,5 @@ def test_shellcheck() -> None:
         CHECKOUT / "packaging/farm/progpow-miner",
     ]
     assert len(scripts) == 6
-    done = subprocess.run(
-        [Path(sys.executable).parent / "shellcheck", *scripts],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = captured([Path(sys.executable).parent / "shellcheck", *scripts])
     assert done.returncode == 0, done.stdout

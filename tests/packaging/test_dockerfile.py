@@ -23,6 +23,7 @@ import pytest
 
 from miner.progpow.jit import cache_folder
 from tests.harness import fake_driver
+from tests.harness.child import captured
 from tests.packaging.conftest import lines_until
 from tests.packaging.standin import may_mount
 
@@ -94,12 +95,8 @@ def test_cpu_is_the_default_target() -> None:
 
 def test_hadolint() -> None:
     """Without DL3059: consecutive RUNs are separate layers for the build cache."""
-    done = subprocess.run(
-        [BIN / "hadolint", "--no-color", "--ignore", "DL3059", "Dockerfile"],
-        cwd=CHECKOUT,
-        capture_output=True,
-        text=True,
-        check=False,
+    done = captured(
+        [BIN / "hadolint", "--no-color", "--ignore", "DL3059", "Dockerfile"], cwd=CHECKOUT
     )
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
@@ -202,14 +199,11 @@ def perform(done: Iterable[Step], root: Path) -> None:
                     shutil.copy(path, target)
         elif step.word == "RUN" and not step.rest.startswith("apt-get "):
             command = re.sub(r"(?<=[ =])/(opt|wheels|pycuda)\b", rf"{root}/\1", f" {step.rest}")
-            ran = subprocess.run(
+            ran = captured(
                 # Keep downloads between test runs; the image does not.
                 ["sh", "-ec", command.replace(" --no-cache-dir", "")],
                 cwd=source,
                 env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
             )
             assert ran.returncode == 0, f"{command}\n{ran.stdout}\n{ran.stderr}"
 
@@ -243,13 +237,7 @@ def test_the_build_stage_makes_one_wheel(image: Path) -> None:
 
 def test_the_environment_has_the_miner_and_no_pip(image: Path) -> None:
     environment = image / "opt/progpow-miner"
-    done = subprocess.run(
-        [environment / "bin/progpow-miner", "variants"],
-        cwd=image,
-        capture_output=True,
-        text=True,
-        check=True,
-    )
+    done = captured([environment / "bin/progpow-miner", "variants"], cwd=image, check=True)
     assert "kawpow" in done.stdout
     assert not list(environment.glob("lib/python*/site-packages/pip"))
 
@@ -385,12 +373,7 @@ def test_the_package_list_is_complete_and_valid(image: Path, tmp_path: Path) -> 
         "text = open(sys.argv[1], encoding='utf-8').read()\n"
         "sys.exit(str(JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) or '') or 0)\n"
     )
-    done = subprocess.run(
-        [image / "opt/sbom/bin/python", "-c", code, result],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = captured([image / "opt/sbom/bin/python", "-c", code, result])
     assert done.returncode == 0, done.stderr
 
 
@@ -427,9 +410,7 @@ def test_the_cuda_extra_lacks_only_the_driver(cuda_image: Path, tmp_path: Path) 
             "FAKE_CUDA_DEVICES": fake_driver.CARDS["3080"],
             **({"LD_LIBRARY_PATH": str(libraries)} if libraries else {}),
         }
-        done = subprocess.run(
-            command, cwd=tmp_path, env=variables, capture_output=True, text=True, check=False
-        )
+        done = captured(command, cwd=tmp_path, env=variables)
         return done.stdout + done.stderr
 
     driver = fake_driver.built(tmp_path / "driver")

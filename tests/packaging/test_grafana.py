@@ -7,7 +7,6 @@ import itertools
 import json
 import re
 import shutil
-import subprocess
 from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import Path
@@ -26,6 +25,7 @@ from miner.telemetry import Reading, Snapshot
 from miner.telemetry.events import DatasetBuilding, SensorsRead
 from miner.work import Outcome
 from tests.fakes.rig import ONE, busy_rig
+from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
 BOARD = json.loads((CHECKOUT / "packaging/grafana/progpow-miner.json").read_text("utf-8"))
@@ -410,9 +410,7 @@ def test_the_page_scrapes_where_the_miner_listens() -> None:
 def promtool(*words: str | Path) -> None:
     if PROMTOOL is None:
         pytest.skip(ABSENT)
-    done = subprocess.run(
-        [PROMTOOL, *words], capture_output=True, text=True, timeout=300, check=False
-    )
+    done = captured([PROMTOOL, *words], timeout=300)
     assert done.returncode == 0, done.stdout + done.stderr
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.conftest import ON_THE_REFERENCE_DEVICE, Answers, free_port
 from tests.packaging.standin import inside
 
@@ -136,13 +137,7 @@ def shown_until(end: int, word: str) -> str:
 
 
 def shell(root: Path, script: str, *options: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        inside(root, "bash", *options, "-c", script),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-    )
+    return captured(inside(root, "bash", *options, "-c", script), timeout=300)
 
 
 def test_the_root_has_no_other_python(fresh: Path) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.conftest import CHECKOUT, Answers, free_port, lines_until
 
 AIR = {
@@ -45,9 +46,7 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
 
 
 def run(package: Path, script: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [package / script, *arguments], cwd="/", capture_output=True, text=True, check=False
-    )
+    return captured([package / script, *arguments], cwd="/")
 
 
 def test_arguments_become_settings_and_others_are_passed_on(unpacked: Path) -> None:

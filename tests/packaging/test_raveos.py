@@ -15,6 +15,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.conftest import (
     CHECKOUT,
     ON_THE_REFERENCE_DEVICE,
@@ -75,13 +76,10 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory, built: Path) -> Path:
 def script(root: Path, name: str, given: dict[str, Any]) -> subprocess.CompletedProcess[str]:
     task = root / "task.json"
     task.write_text(json.dumps(given), encoding="utf-8")
-    return subprocess.run(
+    return captured(
         [sys.executable, root / "RAVINOS" / name],
         env={"PYTHONPATH": str(root), "TASK": str(task), "PATH": "/usr/bin:/bin"},
         cwd=root,
-        capture_output=True,
-        text=True,
-        check=False,
     )
 
 

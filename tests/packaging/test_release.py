@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import re
-import subprocess
 import sys
 import tarfile
 import tomllib
@@ -18,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from tests.harness.child import captured
 from tests.packaging.conftest import CHECKOUT, TIMESTAMP
 
 sys.path.insert(0, str(CHECKOUT / "packaging"))
@@ -71,12 +71,12 @@ def released(sources: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[P
     python = write_embeddable(folder / "python-embed.zip")
     outs = folder / "first", folder / "second"
     for out in outs:
-        done = subprocess.run(
+        done = captured(
             [sys.executable, sources / "packaging/build.py", "release", "--out", out,
              "--level", "1", "--wheelhouse", house, "--windows-python", python,
              "--windows-sha256", sha256(python.read_bytes()).hexdigest()],
             env={**os.environ, "SOURCE_DATE_EPOCH": str(TIMESTAMP), "PIP_NO_INDEX": "1"},
-            capture_output=True, text=True, check=False, timeout=300,
+            timeout=300,
         )  # fmt: skip
         assert done.returncode == 0, done.stderr
         assert "left out: the archives for farm systems" in done.stderr

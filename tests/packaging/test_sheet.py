@@ -12,6 +12,8 @@ from typing import Any, NoReturn
 
 import pytest
 
+from tests.harness.child import captured
+
 CHECKOUT = Path(__file__).parents[2]
 FARM = CHECKOUT / "packaging/farm"
 SHEET = {
@@ -25,13 +27,7 @@ SHEET = {
 def run_hive_config(tmp_path: Path, **sheet: str) -> tuple[subprocess.CompletedProcess[str], Path]:
     path = tmp_path / "config.toml"
     environment = {**SHEET, **sheet, "CUSTOM_CONFIG_FILENAME": str(path)}
-    done = subprocess.run(
-        [sys.executable, "-I", "-X", "utf8", FARM, "hive-config"],
-        env=environment,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
+    done = captured([sys.executable, "-I", "-X", "utf8", FARM, "hive-config"], env=environment)
     return done, path
 
 
@@ -208,9 +204,9 @@ def test_the_default_address_is_asked_where_the_settings_have_none(
 
 
 def test_a_deeply_nested_task_is_refused_in_one_sentence(tmp_path: Path) -> None:
-    done = subprocess.run(
+    done = captured(
         [sys.executable, "-I", "-X", "utf8", FARM, "raveos-config", tmp_path / "config.toml"],
-        input="[" * 100_000, capture_output=True, text=True, check=False,
+        input="[" * 100_000,
     )  # fmt: skip
     assert done.returncode == 2
     assert done.stderr.startswith("progpow-miner: RaveOS's task cannot be read: ")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 import shutil
-import subprocess
 from collections import defaultdict
 from pathlib import Path
 
 import pytest
+
+from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
 UNIT = CHECKOUT / "packaging/systemd/progpow-miner.service"
@@ -76,9 +77,9 @@ def test_systemd_analyze(tmp_path: Path) -> None:
     unit = tmp_path / UNIT.name
     unit.write_text(text.replace("/opt/progpow-miner/bin/progpow-miner", "/bin/true"))
     assert ANALYZE is not None
-    done = subprocess.run([ANALYZE, "verify", unit], capture_output=True, text=True, check=False)
+    done = captured([ANALYZE, "verify", unit])
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
     # In tenths: 0 is fully isolated, 100 is unrestricted.
     asked = [ANALYZE, "security", "--offline=yes", "--threshold=40", unit]
-    done = subprocess.run(asked, capture_output=True, text=True, check=False)
+    done = captured(asked)
     assert done.returncode == 0, done.stdout

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import subprocess
 import sys
 import zipfile
 from collections.abc import Mapping
@@ -11,20 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.harness.child import captured
+
 CHECKOUT = Path(__file__).parents[2]
 KERNEL = ("kernel", "--variant", "kawpow", "--height", "1000", "--dialect", "opencl")
 
 
 def python(*arguments: str, cwd: Path, env: Mapping[str, str] | None = None) -> str:
     """Run Python with `arguments`; return its output."""
-    done = subprocess.run(
-        [sys.executable, *arguments],
-        cwd=cwd,
-        env={**os.environ, **(env or {})},
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
+    done = captured(
+        [sys.executable, *arguments], cwd=cwd, env={**os.environ, **(env or {})}, timeout=300
     )
     assert done.returncode == 0, f"{arguments}\n{done.stdout}\n{done.stderr}"
     return done.stdout
@@ -87,9 +82,7 @@ def test_an_installed_miner_prints_the_same_kernel(installed: Path, tmp_path: Pa
 def test_a_python_that_is_too_old_is_named_before_versions_are_resolved() -> None:
     backend = CHECKOUT / "packaging/backend/checked_hatchling.py"
     code = f"import runpy, sys; sys.version_info = (3, 10, 12); runpy.run_path({str(backend)!r})"
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False
-    )
+    done = captured([sys.executable, "-c", code], timeout=60)
     assert done.returncode == 1
     assert done.stderr.startswith(
         "progpow-miner needs Python 3.11 or newer, this is Python 3.10.12."

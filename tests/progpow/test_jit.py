@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import shutil
-import subprocess
 import sys
 from pathlib import Path
 
 import miner
+from tests.harness.child import captured
 
 PACKAGE = Path(miner.__file__).parent
 
@@ -26,9 +26,9 @@ def run(
 ) -> str:
     environment = {k: v for k, v in os.environ.items() if k != "NUMBA_CACHE_DIR"}
     environment |= {"PROGPOW_MINER_CACHE": str(cache), "PYTHONPATH": str(root), **more}
-    done = subprocess.run(
+    done = captured(
         [sys.executable, "-W", "error", "-c", code],
-        env=environment, cwd=root, capture_output=True, text=True, check=False,
+        env=environment, cwd=root,
     )  # fmt: skip
     assert done.returncode == 0, done.stderr
     assert len(done.stderr.splitlines()) == stderr_lines
