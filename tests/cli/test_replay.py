@@ -11,7 +11,7 @@ import pytest
 from miner import clock as simulation
 from tests.cli.running import TOY, run, toy_file
 from tests.recordings.recorded import Recorded
-from tests.stratum.dialogue import answer, notify, solution
+from tests.stratum.dialogue import LOGIN, answer, notify, solution
 
 
 @pytest.fixture
@@ -19,10 +19,8 @@ def recording(tmp_path: Path) -> Path:
     recorded = Recorded(tmp_path / "recording.jsonl")
 
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
-            await recorded.feed(answer(1, [None, "0b8e5b"]) + answer(2) + notify())
+        async with recorded.talking():
+            await recorded.feed(LOGIN + notify())
             for i in range(3):
                 await asyncio.sleep(30)
                 recorded.submit(solution(recorded.jobs[0], recorded.jobs[0].nonces.first + i))
@@ -31,7 +29,6 @@ def recording(tmp_path: Path) -> Path:
                 )
                 await recorded.feed(said)
             recorded.stream.end()
-        recorded.recorder.close()
 
     simulation.run(talk())
     return recorded.path

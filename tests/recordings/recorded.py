@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -36,11 +37,8 @@ class Recorded:
         *,
         password: str = "hunter2",
         rate: float | None = None,
-        seed: Callable[[int], bytes] | None = None,
-        variant: Any = KAWPOW,
     ) -> None:
         self.path, self.protocol, self.password, self.rate = path, protocol, password, rate
-        self.variant = variant
         self.warnings: list[str] = []
         self.jobs: list[Job] = []
         self.waiting: Solution | None = None
@@ -53,21 +51,21 @@ class Recorded:
         self.ended = ""
         self.connection = 0
 
-    def start_recorder(self) -> None:
-        self.recorder = Recorder(self.path, simulation.LoopClock(), self.warnings.append)
+    @asynccontextmanager
+    async def talking(self) -> AsyncIterator[asyncio.TaskGroup]:
+        """Record a connection, and further ones in the given group, until all have ended."""
+        clock = simulation.LoopClock()
+        with Recorder(self.path, clock, self.warnings.append) as self.recorder:
+            async with asyncio.TaskGroup() as group:
+                self.connect(group)
+                yield group
 
-    def connect(self, group: asyncio.TaskGroup, resume: str | None = None) -> None:
+    def connect(self, group: asyncio.TaskGroup) -> None:
         self.connection += 1
         opening = Opening(
-            user=URL.user,
-            password=self.password,
-            agent="progpow-miner/0",
-            variant=self.variant,
-            session=self.connection,
-            host=URL.host,
-            port=URL.port,
-            resume=resume,
-        )
+            URL.user, self.password, "progpow-miner/0", KAWPOW, self.connection, URL.host,
+            URL.port,
+        )  # fmt: skip
         self.stream = FakeStream()
         wrapped = self.recorder.wrap(self.stream, URL, self.protocol, opening, RIG)
         self.client = DIALECTS[self.protocol].connect(opening)

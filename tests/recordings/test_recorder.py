@@ -20,9 +20,7 @@ from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW
 from tests.recordings.recorded import RIG, URL, Recorded, records_of
-from tests.stratum.dialogue import answer, notify, solution
-
-LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
+from tests.stratum.dialogue import LOGIN, answer, notify, solution
 
 
 def opening(password: str = "hunter2", user: str = URL.user, diff1: int | None = None) -> Opening:
@@ -38,16 +36,13 @@ def recorded(tmp_path: Path) -> Recorded:
 
 def test_stream_is_passed_through_and_recorded(recorded: Recorded) -> None:
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking():
             await asyncio.sleep(1.5)
             await recorded.feed(LOGIN + notify())
             await asyncio.sleep(2)
             recorded.submit(solution(recorded.jobs[0]))
             recorded.session.leave("the miner stopped")
         assert recorded.stream.closed
-        recorded.recorder.close()
 
     simulation.run(talk())
     header, start, received, found, share, closed = recorded.records()
@@ -79,14 +74,11 @@ def test_password_of_every_dialect_is_masked(protocol: str, tmp_path: Path) -> N
     recorded = Recorded(tmp_path / "session.jsonl", protocol, password="p4ss w0rd")
 
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking():
             hello = {"proto": "EthereumStratum/2.0.0", "encoding": "plain"}
             await recorded.feed(answer(1, hello))
             await recorded.feed(answer(2, "s1"))
             recorded.stream.end()
-        recorded.recorder.close()
 
     simulation.run(talk())
     assert recorded.records("sent")
@@ -134,14 +126,9 @@ def test_share_whose_job_id_equals_the_password_is_kept() -> None:
     assert masked(share, "s3cret") == share
 
 
-def test_recording_is_readable_by_its_owner_only(recorded: Recorded) -> None:
-    simulation.run(opened_only(recorded))
-    assert stat.S_IMODE(recorded.path.stat().st_mode) == 0o600
-
-
-async def opened_only(recorded: Recorded) -> None:
-    recorded.start_recorder()
-    recorded.recorder.close()
+def test_recording_is_readable_by_its_owner_only(tmp_path: Path) -> None:
+    with Recorder(tmp_path / "session", FakeClock(), print):
+        assert stat.S_IMODE((tmp_path / "session").stat().st_mode) == 0o600
 
 
 def test_existing_file_is_not_overwritten(tmp_path: Path) -> None:
@@ -170,9 +157,7 @@ def test_full_disk_ends_the_recording_but_not_the_session(recorded: Recorded) ->
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
 
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking():
             await simulation.settle()
             resource.setrlimit(resource.RLIMIT_FSIZE, (recorded.path.stat().st_size, limit[1]))
             try:
@@ -210,15 +195,12 @@ def test_recording_ends_before_its_size_limit_with_one_warning(tmp_path: Path) -
 @pytest.mark.parametrize("how", ["end", "break"])
 def test_end_is_recorded_with_its_cause(recorded: Recorded, how: str) -> None:
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking():
             await recorded.feed(LOGIN)
             if how == "end":
                 recorded.stream.end()
             else:
                 recorded.stream.breaks(ConnectionLost("the connection broke: reset"))
-        recorded.recorder.close()
 
     simulation.run(talk())
     (closed,) = recorded.records("closed")

@@ -18,9 +18,7 @@ from miner.recordings.replayer import ReplayResult, replay
 from miner.work import Outcome
 from tests.fakes.variants import KAWPOW
 from tests.recordings.recorded import Recorded, cut, records_of
-from tests.stratum.dialogue import HEADER, answer, call, line, notify, solution
-
-LOGIN = answer(1, [None, "0b8e5b"]) + answer(2)
+from tests.stratum.dialogue import HEADER, LOGIN, answer, call, line, notify, solution
 
 
 def variant_of(name: str) -> Variant:
@@ -34,9 +32,7 @@ def replayed(path: Path) -> list[ReplayResult]:
 
 async def mine(recorded: Recorded, places: list[int] | None = None, shares: int = 2) -> None:
     """Mine with a login, jobs, shares with different answers and requests of the pool."""
-    recorded.start_recorder()
-    async with asyncio.TaskGroup() as group:
-        recorded.connect(group)
+    async with recorded.talking():
         await simulation.settle()
         requests = call("client.get_version") + line({"id": 7, "method": "mining.ping"})
         data = LOGIN + requests + notify() + notify((0, "second"), (1, HEADER[::-1]))
@@ -50,7 +46,6 @@ async def mine(recorded: Recorded, places: list[int] | None = None, shares: int 
             await recorded.feed(*cut(reply + requests, places or []))
         await asyncio.sleep(100)
         recorded.stream.end()
-    recorded.recorder.close()
 
 
 @pytest.fixture
@@ -144,9 +139,7 @@ def test_waiting_share_is_submitted_while_the_same_bytes_are_handled(
     """The client submits it while it handles a chunk with the job and a request."""
 
     async def twice() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking() as group:
             await recorded.feed(LOGIN + notify())
             waited = solution(recorded.jobs[0])
             recorded.stream.end()
@@ -157,7 +150,6 @@ def test_waiting_share_is_submitted_while_the_same_bytes_are_handled(
             ping = line({"id": 7, "method": "mining.ping"})
             await recorded.feed(LOGIN + ping + notify() + ping)
             recorded.stream.breaks(ConnectionLost("the connection broke: reset"))
-        recorded.recorder.close()
 
     simulation.run(twice())
     (found,) = recorded.records("found")
@@ -172,15 +164,12 @@ def test_keepalives_are_replayed(tmp_path: Path) -> None:
     recorded = Recorded(tmp_path / "session.jsonl", "ethstratum2")
 
     async def talk() -> None:
-        recorded.start_recorder()
-        async with asyncio.TaskGroup() as group:
-            recorded.connect(group)
+        async with recorded.talking():
             hello = {"proto": "EthereumStratum/2.0.0", "encoding": "plain", "timeout": "1e"}
             await recorded.feed(line({"id": 1, "result": hello}))
             await recorded.feed(line({"id": 2, "result": "s1"}), line({"id": 3, "result": "w1"}))
             await asyncio.sleep(95)
             recorded.session.leave("another pool is back")
-        recorded.recorder.close()
 
     simulation.run(talk())
     assert recorded.stream.written.count(b"mining.noop") >= 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from miner.stratum.chain import Chain
@@ -23,8 +23,8 @@ class OnePrefix:
     """A pool whose sessions all have the same extranonce, if any."""
 
     chain: Chain
-    sessions: ResumableSessions
-    prefix: NonceSpace | None
+    sessions: ResumableSessions = field(default_factory=lambda: ResumableSessions(lambda: 0.0))
+    prefix: NonceSpace | None = SPACE
     taken: int = 0
     strict: bool = False
 
@@ -43,12 +43,10 @@ class RawClient:
         self,
         chain: Chain | None = None,
         protocol: str | None = None,
-        sessions: ResumableSessions | None = None,
-        prefix: NonceSpace | None = SPACE,
+        **pool: Any,
     ) -> None:
         self.chain = chain or make_chain()
-        sessions = sessions or ResumableSessions(lambda: 0.0)
-        self.session = ClientSession(OnePrefix(self.chain, sessions, prefix), protocol)
+        self.session = ClientSession(OnePrefix(self.chain, **pool), protocol)
         self.judged: list[ShareJudged] = []
         self.logins: list[LoggedIn] = []
         self.blocks: list[BlockFound] = []

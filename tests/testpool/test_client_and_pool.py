@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from random import Random
+from types import MappingProxyType
+from typing import Any
 
 import pytest
 
-from miner.stratum.chain import Chain
 from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
@@ -15,18 +17,17 @@ from miner.stratum.share_rules import ShareToProve
 from miner.testpool.client_session import ClientSession
 from miner.work import Job, NonceSpace, Outcome
 from tests.stratum.dialogue import jobs, messages, solution
-from tests.testpool.raw_client import OnePrefix
+from tests.testpool.raw_client import SPACE, OnePrefix
 from tests.testpool.standins import (
     ANY_HASH,
     KAWPOW,
-    NO_HASH,
     digest_of,
+    make_chain,
     mix_of,
     nonce_between,
     seed_of,
 )
 
-PREFIX = NonceSpace(0xAB01, 16)
 OTHER_PREFIX = NonceSpace(0xAB02, 16)
 
 WITHOUT_REASONS = {"ethproxy", "sero"}
@@ -37,30 +38,28 @@ WITHOUT_MIX = {"ethstratum", "ethstratum2"}
 
 
 class BothEnds:
+    """Our client, of the dialect `name`, and the test pool, which speaks only `only` if given."""
+
     def __init__(
         self,
         name: str,
         share_target: int = ANY_HASH,
-        sessions: ResumableSessions | None = None,
-        resume: str | None = None,
+        *,
+        only: str | None = None,
+        odd: Random | None = None,
+        opening: Mapping[str, Any] = MappingProxyType({}),
+        **pool: Any,
     ) -> None:
         self.name = name
-        self.chain = Chain(KAWPOW, 1000, share_target, NO_HASH, Random(7), seed_of)
-        only = name if name == "zano" else None  # its login is ETHPROXY's
-        sessions = sessions or ResumableSessions(lambda: 0.0)
-        self.session = ClientSession(OnePrefix(self.chain, sessions, PREFIX), only)
-        opening = Opening(
-            user="0xwallet.rig1",
-            password="x",
-            agent="test/1",
-            variant=KAWPOW,
-            session=7,
-            host="127.0.0.1",
-            port=3333,
-            seed_of=seed_of,
-            resume=resume,
+        self.chain = make_chain(share_target)
+        # The login of Zano's dialect is ETHPROXY's.
+        only = "zano" if name == "zano" else only
+        self.session = ClientSession(OnePrefix(self.chain, **pool), only, odd)
+        values = {"user": "0xwallet.rig1", "password": "x", "seed_of": seed_of} | opening
+        own = Opening(
+            agent="test/1", variant=KAWPOW, session=7, host="127.0.0.1", port=3333, **values
         )
-        self.client = DIALECTS[name].connect(opening)
+        self.client = DIALECTS[name].connect(own)
         self.events = self.exchange(self.client.start())
 
     def exchange(self, data: bytes) -> list[PoolEvent]:
@@ -69,13 +68,12 @@ class BothEnds:
         while True:
             for event in self.session.receive(data):
                 if isinstance(event, ShareToProve):
-                    share = event.share
-                    job = share.template
-                    digest = digest_of(job.height, job.header_hash, share.nonce)
+                    job = event.share.template
+                    digest = digest_of(job.height, job.header_hash, event.share.nonce)
                     self.session.side.answer_share(event, digest)
             events += self.client.receive(self.session.output())
             data = self.client.data_to_send()
-            if not data:
+            if not data or self.session.close_reason:
                 return events
 
     def share(self, job: Job, nonce: int, honest: bool = True) -> Outcome:
@@ -98,7 +96,7 @@ def name(request: pytest.FixtureRequest) -> str:
 def test_login_and_first_job(name: str) -> None:
     ends = BothEnds(name)
     side = ends.session.side
-    nonces = PREFIX if side.has_extranonce else NonceSpace()
+    nonces = SPACE if side.has_extranonce else NonceSpace()
     assert side.dialect.name == name
     assert Authorized() in ends.events
     # EthereumStratum/2.0.0 sends the prefix after the login, with its first mining.set.
@@ -166,7 +164,7 @@ def test_an_extranonce_change(name: str) -> None:
     (job,) = jobs(ends.exchange(b""))
     assert (job.nonces, job.header_hash) == (OTHER_PREFIX, old.header_hash)
     assert ends.share(job, OTHER_PREFIX.first) is Outcome.ACCEPTED
-    assert ends.share(old, PREFIX.first) is Outcome.ACCEPTED
+    assert ends.share(old, SPACE.first) is Outcome.ACCEPTED
 
 
 def test_a_reconnect_request(name: str) -> None:
@@ -193,7 +191,7 @@ def test_a_session_is_resumed_if_the_dialect_supports_it(name: str) -> None:
     (job,) = jobs(one.events)
     assert one.share(job, job.nonces.first) is Outcome.ACCEPTED
     one.session.side.disconnected()
-    two = BothEnds(name, sessions=sessions, resume=one.client.resumable)
+    two = BothEnds(name, sessions=sessions, opening={"resume": one.client.resumable})
     resumed = [event.resumed for event in two.events if isinstance(event, Subscribed)]
     assert resumed == [one.client.resumable is not None]
     assert (one.client.resumable is not None) == (name == "ethstratum2")

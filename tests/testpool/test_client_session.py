@@ -86,12 +86,10 @@ def test_an_unchanged_target_is_not_sent_again() -> None:
     chain = make_chain()
     client = Client(chain).login()
     chain.refresh()
-    client.session.side.announce()
-    (refreshed,) = client.sent()
+    (refreshed,) = client.announced()
     assert refreshed["params"][4:6] == [False, 1000]
     chain.advance()
-    client.session.side.announce()
-    (advanced,) = client.sent()
+    (advanced,) = client.announced()
     assert advanced["params"][4:6] == [True, 1001]
 
 
@@ -107,8 +105,7 @@ def test_no_job_is_sent_before_the_login() -> None:
     client = Client(make_chain())
     client.session.side.announce()
     client.call("mining.subscribe")
-    client.session.side.announce()
-    assert client.sent() == []
+    assert client.announced() == []
 
 
 def test_lines_may_share_a_packet_or_come_in_pieces() -> None:
@@ -278,8 +275,7 @@ def test_a_nonce_is_accepted_once_per_header() -> None:
     assert client.submit(chain.template, FIRST + 1) is True
     old = chain.template
     chain.refresh()
-    client.session.side.announce()
-    client.sent()
+    client.announced()
     assert client.submit(chain.template, FIRST) is True
     assert client.submit(old, FIRST) == [22, "duplicate share"]
     chain.advance()
@@ -329,8 +325,7 @@ def test_nonces_of_dropped_headers_are_dropped() -> None:
     old = chain.template
     client.submit(old, FIRST)
     chain.refresh()
-    client.session.side.announce()
-    client.sent()
+    client.announced()
     assert client.submit(chain.template, FIRST, header="0x" + old.header_hash.hex()) == [
         20,
         "invalid header hash",
@@ -432,8 +427,7 @@ def test_malformed_lines_end_the_session(line: bytes) -> None:
     assert reply["id"] is None
     assert reply["error"] == [20, client.session.close_reason]
     assert client.call("mining.subscribe") == []
-    client.session.side.announce()
-    assert client.sent() == []
+    assert client.announced() == []
 
 
 def test_requests_before_a_malformed_line_are_answered() -> None:

@@ -10,16 +10,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
-from miner.stratum.pool_events import Authorized, JobReceived, PoolEvent, ShareAnswer
-from miner.stratum.resumable import ResumableSessions
-from miner.stratum.share_rules import ShareToProve
+from miner.stratum.pool_events import Authorized, JobReceived
 from miner.testpool.client_session import ClientSession
-from miner.work import Job, Outcome
-from tests.stratum.dialogue import jobs, messages, solution
-from tests.testpool.raw_client import SPACE, OnePrefix
-from tests.testpool.standins import ANY_HASH, KAWPOW, digest_of, make_chain, mix_of
+from miner.work import Outcome
+from tests.stratum.dialogue import jobs, messages
+from tests.testpool.raw_client import OnePrefix
+from tests.testpool.standins import ANY_HASH, make_chain
+from tests.testpool.test_client_and_pool import BothEnds
 
 USERS = {
     "kawpow": "RWallet.rig1",
@@ -35,48 +33,14 @@ USERS = {
 EVERY_DIALECT = pytest.mark.parametrize("name", DIALECTS)
 
 
-class Ends:
-    """Our client and the test pool, without sockets."""
+def strict_ends(name: str, left_out: frozenset[str]) -> BothEnds:
+    opening = {"user": USERS[name], "password": "longpassword", "left_out": left_out}
+    return BothEnds(name, only=name, strict=True, opening=opening)
 
-    def __init__(
-        self,
-        name: str,
-        *,
-        left_out: frozenset[str] = frozenset(),
-        strict: bool = True,
-        odd: Random | None = None,
-        share_target: int = ANY_HASH,
-    ) -> None:
-        self.chain = make_chain(share_target)
-        context = OnePrefix(self.chain, ResumableSessions(lambda: 0.0), SPACE, strict=strict)
-        self.session = ClientSession(context, name, odd)
-        opening = Opening(
-            USERS[name], "longpassword", "test/1", KAWPOW, 7, "pool.example", 3333,
-            left_out=left_out,
-        )  # fmt: skip
-        self.client = DIALECTS[name].connect(opening)
-        self.events = self.exchange(self.client.start())
 
-    def exchange(self, data: bytes) -> list[PoolEvent]:
-        events: list[PoolEvent] = []
-        while True:
-            for event in self.session.receive(data):
-                if isinstance(event, ShareToProve):
-                    job = event.share.template
-                    digest = digest_of(job.height, job.header_hash, event.share.nonce)
-                    self.session.side.answer_share(event, digest)
-            events += self.client.receive(self.session.output())
-            data = self.client.data_to_send()
-            if not data or self.session.close_reason:
-                return events
-
-    def share(self, job: Job, offset: int = 0) -> Outcome:
-        nonce = job.nonces.first + offset
-        mix = mix_of(job.height, job.header_hash, nonce)
-        events = self.exchange(self.client.submit(solution(job, nonce, mix)))
-        (answered,) = [event for event in events if isinstance(event, ShareAnswer)]
-        assert answered.id == self.client.last_id
-        return answered.outcome
+def odd_ends(name: str, seed: int, share_target: int = ANY_HASH) -> BothEnds:
+    opening = {"user": USERS[name], "password": "longpassword"}
+    return BothEnds(name, share_target, only=name, odd=Random(seed), opening=opening)
 
 
 @EVERY_DIALECT
@@ -84,18 +48,18 @@ def test_the_strictest_server_accepts_our_shares_once_optional_requests_are_left
     name: str,
 ) -> None:
     optional = DIALECTS[name].optional
-    ends = Ends(name, left_out=optional)
+    ends = strict_ends(name, optional)
     assert Authorized() in ends.events
     (job,) = jobs(ends.events)
     for offset in range(3):
-        assert ends.share(job, offset) is Outcome.ACCEPTED
+        assert ends.share(job, job.nonces.first + offset) is Outcome.ACCEPTED
         ends.exchange(ends.client.keepalive() + ends.client.report_hashrate(10**6, bytes(32)))
     assert ends.session.close_reason == ""
 
 
 @EVERY_DIALECT
 def test_the_strictest_server_closes_the_connection_on_an_optional_request(name: str) -> None:
-    ends = Ends(name, left_out=DIALECTS[name].extras)
+    ends = strict_ends(name, DIALECTS[name].extras)
     for request in (ends.client.keepalive(), ends.client.report_hashrate(10**6, bytes(32))):
         if request and not ends.session.close_reason:
             ends.exchange(request)
@@ -114,7 +78,7 @@ ADDRESS = f"0x{'ab' * 20}"
 
 def opened(name: str) -> ClientSession:
     """Return a strict session in which a client has logged in with requests 1 to 4."""
-    return Ends(name, left_out=DIALECTS[name].optional).session
+    return strict_ends(name, DIALECTS[name].optional).session
 
 
 @pytest.mark.parametrize(
@@ -153,8 +117,7 @@ def test_a_request_that_the_strictest_server_does_not_know_ends_the_connection(
 
 @EVERY_DIALECT
 def test_another_first_request_than_the_dialects_ends_the_connection(name: str) -> None:
-    context = OnePrefix(make_chain(), ResumableSessions(lambda: 0.0), SPACE, strict=True)
-    session = ClientSession(context, name)
+    session = ClientSession(OnePrefix(make_chain(), strict=True), name)
     session.receive(json.dumps(request(1, "mining.noop")).encode() + b"\n")
     assert session.close_reason.startswith("mining.noop came before")
 
@@ -169,8 +132,7 @@ def test_another_first_request_than_the_dialects_ends_the_connection(name: str) 
     ],
 )
 def test_a_login_in_another_form_is_refused(name: str, first: str, account: str) -> None:
-    context = OnePrefix(make_chain(), ResumableSessions(lambda: 0.0), SPACE, strict=True)
-    session = ClientSession(context, name)
+    session = ClientSession(OnePrefix(make_chain(), strict=True), name)
     session.receive(json.dumps(request(1, first, account, "x")).encode() + b"\n")
     assert json.loads(session.output())["error"]["code"] == -1
     assert "malformed" in session.close_reason
@@ -186,8 +148,7 @@ def test_a_login_in_another_form_is_refused(name: str, first: str, account: str)
     ],
 )
 def test_epics_pools_demand_lengths(login: str, password: str, accepted: bool) -> None:
-    context = OnePrefix(make_chain(), ResumableSessions(lambda: 0.0), SPACE, strict=True)
-    session = ClientSession(context, "epic")
+    session = ClientSession(OnePrefix(make_chain(), strict=True), "epic")
     params = {"login": login, "pass": password, "agent": "test/1"}
     message = {"id": "0", "jsonrpc": "2.0", "method": "login", "params": params}
     session.receive(json.dumps(message).encode() + b"\n")
@@ -200,32 +161,23 @@ def test_epics_pools_demand_lengths(login: str, password: str, accepted: bool) -
 @settings(max_examples=40)
 @given(seed=st.integers(0, 2**32))
 def test_odd_forms_of_messages_mean_the_same(name: str, seed: int) -> None:
-    ends = Ends(name, strict=False, odd=Random(seed), share_target=2**255)
+    ends = odd_ends(name, seed, share_target=2**255)
     assert Authorized() in ends.events
     job = jobs(ends.events)[-1]
-    outcomes = [ends.share(job, offset) for offset in range(4)]
-    assert set(outcomes) <= {Outcome.ACCEPTED, ends_low(name)}
+    outcomes = [ends.share(job, job.nonces.first + offset) for offset in range(4)]
+    assert set(outcomes) <= {Outcome.ACCEPTED, ends.reported(Outcome.LOW_DIFFICULTY)}
     ends.chain.advance()
     ends.session.side.announce()
     (event,) = [e for e in ends.exchange(b"") if isinstance(e, JobReceived)]
     assert event.job.height == 1001
-    assert ends.share(job, 99) is (ends_low(name) if name in WITHOUT_REASONS else Outcome.STALE)
+    assert ends.share(job, job.nonces.first + 99) is ends.reported(Outcome.STALE)
     assert messages(ends.events) == []
-
-
-WITHOUT_REASONS = {"ethproxy", "sero"}
-"""Dialects that answer a bad share with `false` only."""
-
-
-def ends_low(name: str) -> Outcome:
-    """Return the outcome of a share above the target."""
-    return Outcome.INVALID if name in WITHOUT_REASONS else Outcome.LOW_DIFFICULTY
 
 
 def test_odd_forms_differ_from_the_usual_ones() -> None:
     forms = set()
     for seed in range(20):
-        ends = Ends("kawpow", strict=False, odd=Random(seed))
+        ends = odd_ends("kawpow", seed)
         ends.session.receive(b'{"id":7,"method":"x","params":[]}\n')
         forms.add(ends.session.output())
     assert len(forms) > 10
