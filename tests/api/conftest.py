@@ -92,6 +92,11 @@ class RawConnection:
         body = await self.reader.readexactly(length)
         return RawResponse(int(first.split()[1]), headers, body)
 
+    async def get(self, path: str, *headers: str) -> RawResponse:
+        """Send one request, and read its response."""
+        self.send(f"GET {path} HTTP/1.1", "Host: localhost", *headers)
+        return await self.answer()
+
     async def ended(self) -> bytes:
         """Return the bytes until the server closes the connection."""
         with suppress(ConnectionError):
@@ -108,11 +113,11 @@ class Service:
 
     @property
     def port(self) -> int:
-        assert self.server.url is not None
-        return int(self.server.url.rstrip("/").rpartition(":")[2])
+        assert self.server.address is not None
+        return self.server.address.port
 
-    async def wire(self) -> RawConnection:
-        wire = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port))
+    async def wire(self, **options: Any) -> RawConnection:
+        wire = RawConnection(*await asyncio.open_connection("127.0.0.1", self.port, **options))
         self.wires.append(wire)
         return wire
 

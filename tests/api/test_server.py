@@ -63,10 +63,8 @@ async def test_a_connection_serves_many_requests(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
     for _ in range(3):
-        wire.send("GET /livez HTTP/1.1", "Host: localhost")
-        assert (await wire.answer()).status == 200
-    wire.send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
-    assert (await wire.answer()).status == 200
+        assert (await wire.get("/livez")).status == 200
+    assert (await wire.get("/livez", "Connection: close")).status == 200
     assert await wire.ended() == b""
 
 
@@ -118,8 +116,7 @@ async def test_an_endless_head_times_out(serve: Serve) -> None:
 async def test_an_incomplete_second_head_times_out(serve: Serve) -> None:
     service = await serve(limits=QUICK)
     wire = await service.wire()
-    wire.send("GET /livez HTTP/1.1", "Host: localhost")
-    assert (await wire.answer()).status == 200
+    assert (await wire.get("/livez")).status == 200
     wire.writer.write(b"GET /liv")
     async with asyncio.timeout(60):
         assert await wire.ended() == b""
@@ -207,8 +204,7 @@ async def test_random_input_does_no_harm(serve: Serve, caplog: pytest.LogCapture
 async def test_the_response_timeout_starts_with_the_first_unsent_byte(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
-    wire.send("GET /livez HTTP/1.1", "Host: localhost")
-    await wire.answer()
+    await wire.get("/livez")
     assert service.server._connections is not None
     (connection,) = service.server._connections.served
     assert connection.transport is not None
@@ -218,8 +214,7 @@ async def test_the_response_timeout_starts_with_the_first_unsent_byte(serve: Ser
 async def test_garbage_after_a_request_closes_the_connection(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
-    wire.send("GET /livez HTTP/1.1", "Host: localhost")
-    assert (await wire.answer()).status == 200
+    assert (await wire.get("/livez")).status == 200
     wire.writer.write(b"\x00garbage\r\n\r\n")
     answer = await wire.answer()
     assert (answer.status, answer.error) == (400, "the request cannot be read as HTTP")
@@ -238,8 +233,7 @@ async def test_pipelined_requests_are_answered_in_order(serve: Serve) -> None:
 async def test_an_upgrade_request_is_answered_as_plain_http(serve: Serve) -> None:
     service = await serve()
     wire = await service.wire()
-    wire.send("GET /livez HTTP/1.1", "Host: localhost", "Connection: upgrade", "Upgrade: websocket")
-    assert (await wire.answer()).status == 200
+    assert (await wire.get("/livez", "Connection: upgrade", "Upgrade: websocket")).status == 200
 
 
 async def test_clients_that_disconnect_early_do_no_harm(serve: Serve) -> None:
@@ -262,13 +256,11 @@ async def test_the_number_of_connections_is_bounded(serve: Serve) -> None:
     service = await serve(limits=ConnectionLimits(connections=3))
     served = [await service.wire() for _ in range(3)]
     for wire in served:
-        wire.send("GET /livez HTTP/1.1", "Host: localhost")
-        assert (await wire.answer()).status == 200
+        assert (await wire.get("/livez")).status == 200
     answer = await refused(service, "/api/v1/status")
     assert (answer.status, answer.headers["retry-after"]) == (503, "10")
     assert answer.error == "too many clients are connected; try again later"
-    served[0].send("GET /livez HTTP/1.1", "Host: localhost", "Connection: close")
-    assert (await served[0].answer()).status == 200
+    assert (await served[0].get("/livez", "Connection: close")).status == 200
     assert await served[0].ended() == b""
     assert (await service.get("/api/v1/status")).status == 200
 
@@ -278,12 +270,8 @@ async def test_one_address_cannot_take_every_connection(serve: Serve) -> None:
     for _ in range(20):
         await service.wire()
     assert (await refused(service, "/api/v1/status")).status == 503
-    other = RawConnection(
-        *await asyncio.open_connection("127.0.0.1", service.port, local_addr=("127.0.7.7", 0))
-    )
-    service.wires.append(other)
-    other.send("GET /api/v1/status HTTP/1.1", "Host: localhost")
-    assert (await other.answer()).status == 200
+    other = await service.wire(local_addr=("127.0.7.7", 0))
+    assert (await other.get("/api/v1/status")).status == 200
 
 
 @pytest.mark.parametrize("start", [b"", b"GET /livez HTTP/1.1\r\nHost: loc"])
@@ -307,24 +295,20 @@ async def test_half_open_connections_do_not_keep_probes_out(serve: Serve, start:
 
 async def test_a_spare_connection_is_taken_from_the_address_that_has_most(serve: Serve) -> None:
     service = await serve(limits=ConnectionLimits(connections=0, spare=4))
-    probe = RawConnection(
-        *await asyncio.open_connection("127.0.0.1", service.port, local_addr=("127.0.7.7", 0))
-    )
-    service.wires.append(probe)
+    probe = await service.wire(local_addr=("127.0.7.7", 0))
     for _ in range(20):
         await service.wire()
     await settle()
-    probe.send("GET /livez HTTP/1.1", "Host: localhost")
-    assert (await probe.answer()).status == 200
+    assert (await probe.get("/livez")).status == 200
 
 
 async def test_the_server_stops_while_clients_are_stuck() -> None:
     rig = small_rig()
     async with ApiServer(ApiOptions(port=0, token=TOKEN), context_of(rig)) as server:
         connections = server._connections
-        assert server.url is not None
+        assert server.address is not None
         assert connections is not None
-        port = int(server.url.rstrip("/").rpartition(":")[2])
+        port = server.address.port
         starts = (
             b"",
             b"GET /liv",
