@@ -96,8 +96,9 @@ class Opening:
 class ClientSide(ABC):
     """The client's side of one connection; a subclass implements one dialect.
 
-    Request ids are positive and count up. A subclass returns requests from `start` and `submit`
-    and handles the pool's messages in `_handle_call` and `_handle_answer`.
+    Request ids are positive and count up. A subclass returns requests from `start` and `submit`,
+    handles the pool's messages in `_handle_call` and `_handle_answer`, and reads jobs in
+    `_read_job`.
     """
 
     keepalive_after: float | None = None
@@ -115,6 +116,10 @@ class ClientSide(ABC):
         """Methods of the requests without an answer, by id."""
         self._submissions: FIFOCache[int, None] = FIFOCache(KEPT_SUBMISSIONS)
         """Ids of the shares without an answer."""
+        self._polled = 0
+        """Id of the newest request for work."""
+        self._announced: int | None = None
+        """Target of the jobs that come without one, if the pool announced it."""
         self._unsent = bytearray()
         self._events: list[pool_events.PoolEvent] = []
         self._warned: set[str] = set()
@@ -212,13 +217,24 @@ class ClientSide(ABC):
                 error = {"code": -32601, "message": "Method not found"}
                 self._reply(number, {"result": None, "error": error})
 
+    @abstractmethod
+    def _read_job(self, work: Any) -> Job:
+        """Return the job in `work`, the argument of `_checked_job`.
+
+        Raises `ProtocolError` or `BadValue` if it cannot be mined.
+        """
+
+    def _members(self, method: str) -> dict[str, Any]:
+        """Return the members of a request beside its method and parameters."""
+        return {}
+
     def _handle_share_answer(self, number: int, outcome: Outcome, text: str) -> None:
         self._events.append(pool_events.ShareAnswer(number, outcome, text))
 
     # What a dialect uses
 
-    def _request(self, method: str, params: Any, **members: Any) -> bytes:
-        """Return a request with `members` beside its parameters (None: no parameters)."""
+    def _request(self, method: str, params: Any) -> bytes:
+        """Return a request with these parameters (None: without any)."""
         self.last_id += 1
         if method in self.dialect.shares:
             self._submissions[self.last_id] = None
@@ -227,12 +243,19 @@ class ClientSide(ABC):
         message: dict[str, Any] = {"id": self.last_id, "method": method}
         if params is not None:
             message["params"] = params
-        return encode(message | members)
+        return encode(message | self._members(method))
 
-    def _optional(self, method: str, params: Any, **members: Any) -> bytes:
+    def _optional(self, method: str, params: Any) -> bytes:
         """Return a request that may be left out; empty where it is."""
-        left_out = method in self._opening.left_out
-        return b"" if left_out else self._request(method, params, **members)
+        return b"" if method in self._opening.left_out else self._request(method, params)
+
+    def _poll(self, method: str, params: Any) -> bytes:
+        """Return a request for work. A pool may answer it under another id, or never: the one
+        before is forgotten."""
+        self._requests.pop(self._polled, None)
+        request = self._request(method, params)
+        self._polled = self.last_id
+        return request
 
     def _send(self, data: bytes) -> None:
         """Queue `data` for `data_to_send`."""
@@ -258,32 +281,45 @@ class ClientSide(ABC):
         height: Any,
         share_target: int,
         nonces: NonceSpace,
+        seed: Any = None,
         block_target: int = 0,
         clean: bool,
     ) -> Job:
-        """Return a job; raises `ProtocolError` or `BadValue` for values that cannot be mined."""
+        """Return a job, with a warning if the seed hash does not belong to its height.
+
+        Raises `ProtocolError` or `BadValue` for values that cannot be mined.
+        """
         number = wire_format.block_height(height)
-        return Job(
+        job = Job(
             session=self._session, id=name, variant=self._variant,
             header_hash=wire_format.header_hash(header), height=number,
             epoch=self._variant.epoch_at(number), share_target=share_target, nonces=nonces,
             block_target=block_target, clean=clean,
         )  # fmt: skip
+        self._check_seed(job, seed)
+        return job
 
-    def _checked_job(self, read: Callable[[], Job], seed: Any) -> Job | None:
-        """Return the job from `read`, its seed hash checked; warn and return None if it cannot be
-        mined."""
+    def _checked_job(self, work: Any) -> Job | None:
+        """Return the job in `work`; warn and return None if it cannot be mined."""
         try:
-            job = read()
+            job = self._read_job(work)
         except (ProtocolError, BadValue) as problem:
             kind = problem.field if isinstance(problem, BadValue) else problem  # not its number
             self._warn_once(f"job {kind}", f"a job of the pool cannot be mined: {problem}")
             return None
-        self._check_seed(job, seed)
         known = self._headers.get(job.id, job.header_hash)
         self._headers[job.id] = job.header_hash
         # Shares of an earlier job with the same id would be judged by this one.
         return job if known == job.header_hash else replace(job, clean=True)
+
+    def _announce(self, read: Callable[[], int]) -> None:
+        """Note the target that `read` returns for later jobs; warn if it is unusable."""
+        try:
+            self._announced = read()
+        except ProtocolError as problem:
+            self._warn_once("target", f"the pool announced an unusable target: {problem}")
+        else:
+            self._events.append(pool_events.DifficultyNotice(self._announced))
 
     def _check_range(self, nonces: NonceSpace) -> None:
         """Warn about a range that is searched within moments."""

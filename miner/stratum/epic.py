@@ -66,8 +66,6 @@ class EpicClient(ClientSide):
         super().__init__(dialect, opening)
         self._height: int | None = None
         """Height of the newest job."""
-        self._job_request = 0
-        """Id of the newest request for a job."""
         self._answered_method = ""
         """Method that the newest answer names."""
         self._error_code: Any = None
@@ -76,7 +74,7 @@ class EpicClient(ClientSide):
     def start(self) -> bytes:
         opening = self._opening
         login = {"login": opening.user, "pass": opening.password, "agent": opening.agent}
-        return self._request("login", login, **self._members())
+        return self._request("login", login)
 
     def submit(self, solution: Solution) -> bytes:
         job = solution.job
@@ -86,23 +84,19 @@ class EpicClient(ClientSide):
             "nonce": solution.nonce,
             "pow": {"ProgPow": list(solution.mix_hash)},
         }
-        return self._request("submit", share, **self._members())
+        return self._request("submit", share)
 
     def keepalive(self) -> bytes:
         if self._height is None:
             return self._request_job()
-        return self._optional("status", None, **self._members())
+        return self._optional("status", None)
 
-    def _members(self) -> dict[str, str]:
+    def _members(self, method: str) -> dict[str, Any]:
         # Servers close the connection if "jsonrpc" is missing. EPIC's own miner sends texts as ids.
-        return {"id": str(self.last_id + 1), "jsonrpc": "2.0"}
+        return {"id": str(self.last_id), "jsonrpc": "2.0"}
 
     def _request_job(self) -> bytes:
-        # Some pools answer with a notification only, so at most one request is kept.
-        self._requests.pop(self._job_request, None)
-        request = self._request("getjobtemplate", {"algorithm": ALGORITHM}, **self._members())
-        self._job_request = self.last_id
-        return request
+        return self._poll("getjobtemplate", {"algorithm": ALGORITHM})
 
     # Messages of the pool
 
@@ -166,19 +160,19 @@ class EpicClient(ClientSide):
         values = params if isinstance(params, dict) else {}
         if wire_format.whole(values.get("height")) == 0:
             return  # the empty template of a starting node; a keepalive requests another one
-        job = self._checked_job(lambda: self._read_job(values), None)
+        job = self._checked_job(values)
         if job is not None:
             self._height, self.keepalive_after = job.height, STATUS_SECONDS
             self._events.append(JobReceived(job))
 
-    def _read_job(self, values: dict[str, Any]) -> Job:
+    def _read_job(self, work: dict[str, Any]) -> Job:
         from miner.progpow.keccak import keccak256  # importing it loads numba
 
-        height = wire_format.block_height(values.get("height"))
-        number = wire_format.whole(values.get("job_id"))
+        height = wire_format.block_height(work.get("height"))
+        number = wire_format.whole(work.get("job_id"))
         if number is None:
             raise ProtocolError("its job_id is not a number")
-        header = values.get("pre_pow")
+        header = work.get("pre_pow")
         match = _HEADER.fullmatch(header) if isinstance(header, str) else None
         if not match:
             raise ProtocolError("its pre_pow is not an even number of hex digits")
@@ -186,12 +180,12 @@ class EpicClient(ClientSide):
             name=job_name(height, number),
             header=keccak256(bytes.fromhex(match[1])).hex(),
             height=height,
-            share_target=_target(values.get("difficulty")),
+            share_target=_target(work.get("difficulty")),
             nonces=NonceSpace(),
-            block_target=_target(values.get("block_difficulty"), absent=0),
+            block_target=_target(work.get("block_difficulty"), absent=0),
             clean=height != self._height,
         )
-        algorithm = values.get("algorithm")
+        algorithm = work.get("algorithm")
         if not isinstance(algorithm, str) or algorithm.lower() in ("", ALGORITHM):
             return job
         epoch = self._variant.epoch_at(height + 1)  # the next block may be ours

@@ -72,27 +72,20 @@ class EthProxyClient(ClientSide):
         super().__init__(dialect, opening)
         self._prefix, self._numbers_in_login = prefix, numbers_in_login
         self._newest: Job | None = None
-        self._poll = 0
-        """Id of the newest request for work."""
 
     def start(self) -> bytes:
         login = [self._account(), self._opening.password]
-        return self._request(f"{self._prefix}_submitLogin", login, **self._members())
+        return self._request(f"{self._prefix}_submitLogin", login)
 
     def submit(self, solution: Solution) -> bytes:
-        share = wire_format.proof(solution)
-        return self._request(f"{self._prefix}_submitWork", share, **self._members())
+        return self._request(f"{self._prefix}_submitWork", wire_format.proof(solution))
 
     def keepalive(self) -> bytes:
-        # A pool may answer under another id, or never: keep one request at most.
-        self._requests.pop(self._poll, None)
-        request = self._request(f"{self._prefix}_getWork", [], jsonrpc="2.0")
-        self._poll = self.last_id
-        return request
+        return self._poll(f"{self._prefix}_getWork", [])
 
     def report_hashrate(self, hashes_per_second: int, rig: bytes) -> bytes:
         report = [f"0x{hashes_per_second:064x}", f"0x{rig.hex()}"]
-        return self._optional(f"{self._prefix}_submitHashrate", report, **self._members())
+        return self._optional(f"{self._prefix}_submitHashrate", report)
 
     def _account(self) -> str:
         # open-ethereum-pool and SERO's pools accept only an address. The worker is sent in another
@@ -101,9 +94,10 @@ class EthProxyClient(ClientSide):
         keeps_all = self._numbers_in_login and opening.worker.isdecimal()
         return opening.user if keeps_all else opening.account
 
-    def _members(self) -> dict[str, str]:
+    def _members(self, method: str) -> dict[str, Any]:
         worker = self._opening.worker
-        return {"jsonrpc": "2.0", "worker": worker} if worker else {"jsonrpc": "2.0"}
+        named = {"worker": worker} if worker and not method.endswith("_getWork") else {}
+        return {"jsonrpc": "2.0", **named}
 
     def _handle_call(self, method: str, message: dict[str, Any]) -> None:
         # Some pools push work as a call: in "params", after a job id, or in "result".
@@ -117,8 +111,8 @@ class EthProxyClient(ClientSide):
     def _take_answer(self, message: dict[str, Any]) -> None:
         result = message.get("result")
         if isinstance(result, list) and _is_work(result):
-            answers_us = wire_format.whole(message.get("id")) == self._poll
-            asked_for = answers_us and self._requests.pop(self._poll, None) is not None
+            answers_us = wire_format.whole(message.get("id")) == self._polled
+            asked_for = answers_us and self._requests.pop(self._polled, None) is not None
             self._take_work(result, asked_for=asked_for)
         else:
             super()._take_answer(message)
@@ -140,7 +134,7 @@ class EthProxyClient(ClientSide):
             )
 
     def _take_work(self, work: list[Any], *, asked_for: bool = False) -> None:
-        job = self._checked_job(lambda: self._read_job(work), work[1])
+        job = self._checked_job(work)
         if job is None:
             return
         if not asked_for:
@@ -162,6 +156,7 @@ class EthProxyClient(ClientSide):
             height=height,
             share_target=wire_format.target(work[2]),
             nonces=NonceSpace(),
+            seed=work[1],
             clean=self._newest is None or height != self._newest.height,
         )
 

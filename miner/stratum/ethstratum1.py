@@ -16,6 +16,7 @@ from miner.stratum.extremes import ACCOUNT, ANYTHING, SUFFIX, Extremes
 from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
+from miner.stratum.wire_format import params_of
 from miner.work import Job, NonceSpace, Solution
 
 KEPT_JOBS = 256
@@ -54,26 +55,23 @@ class EthereumStratum1Client(KawPowClient):
     def _is_foreign(self, params: list[Any]) -> bool:
         return False
 
-    def _seed_in(self, params: list[Any]) -> Any:
+    def _read_job(self, work: dict[str, Any]) -> Job:
+        params = params_of(work)
         if _is_kawpow_job(params):
-            return super()._seed_in(params)
-        return params[1] if len(params) > 1 else None
-
-    def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
-        if _is_kawpow_job(params):
-            job = super()._read_job(message, params)
+            job = super()._read_job(work)
             self._kawpow_jobs[job.id, job.header_hash] = None
             return job
         if len(params) < 4:
             raise ProtocolError(f"mining.notify has {len(params)} parameters instead of 4 or more")
-        name, _, header, *_ = params
+        name, seed, header, *_ = params
         height, clean = _height_and_clean(params)
         job = self._job(
             name=wire_format.job_id(name),
             header=header,
-            height=_height(height if _is_given(height) else message.get("height")),
+            height=_height(height if _is_given(height) else work.get("height")),
             share_target=self._share_target(None),
             nonces=self._nonces or NonceSpace(),
+            seed=seed,
             clean=wire_format.truth(clean),
         )
         self._kawpow_jobs.pop((job.id, job.header_hash), None)

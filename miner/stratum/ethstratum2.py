@@ -13,13 +13,7 @@ from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
 from miner.stratum.extremes import ANYTHING, ETHEREUM_ADDRESS, SUFFIX, WORKER_NAME, Extremes
 from miner.stratum.outcomes import remark
-from miner.stratum.pool_events import (
-    Authorized,
-    DifficultyNotice,
-    JobReceived,
-    Reconnect,
-    Subscribed,
-)
+from miner.stratum.pool_events import Authorized, JobReceived, Reconnect, Subscribed
 from miner.stratum.pool_side import PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
     DUPLICATE,
@@ -62,7 +56,6 @@ class EthereumStratum2Client(ClientSide):
         self._nonces = NonceSpace()
         self._nonces_set = False
         """Whether the pool set an extranonce on this connection."""
-        self._target: int | None = None
         self._epoch: int | None = None
         self._remark: str | None = None
 
@@ -176,7 +169,7 @@ class EthereumStratum2Client(ClientSide):
         if (prefix := params.get("extranonce")) is not None:
             self._set_nonces(wire_format.nonce_space(prefix))
         if "target" in params:
-            self._set_target(params["target"])
+            self._announce(lambda: wire_format.target(params["target"]))
         if (epoch := _whole(params.get("epoch"))) is not None:
             self._epoch = epoch
         algorithm = params.get("algo")
@@ -191,21 +184,13 @@ class EthereumStratum2Client(ClientSide):
         self._nonces, self._nonces_set = nonces, True
         self._check_range(nonces)
 
-    def _set_target(self, value: Any) -> None:
-        try:
-            self._target = wire_format.target(value)
-        except ProtocolError as problem:
-            self._warn_once("target", f"the pool announced an unusable target: {problem}")
-        else:
-            self._events.append(DifficultyNotice(self._target))
-
     def _handle_notify(self, params: list[Any]) -> None:
-        if self._resumed and (self._target is None or not self._nonces_set):
+        if self._resumed and (self._announced is None or not self._nonces_set):
             # The earlier connection's values are unknown here; open a new session next time.
             self.resumable = None
-            missing = "target" if self._target is None else "extranonce"
+            missing = "target" if self._announced is None else "extranonce"
             raise ProtocolError(f"the pool resumed our earlier session without its {missing}")
-        job = self._checked_job(lambda: self._read_job(params), None)
+        job = self._checked_job(params)
         if job is None:
             return
         if self._epoch is not None and self._epoch != job.epoch.number:
@@ -217,17 +202,17 @@ class EthereumStratum2Client(ClientSide):
             )
         self._events.append(JobReceived(job))
 
-    def _read_job(self, params: list[Any]) -> Job:
-        if len(params) < 3:
-            raise ProtocolError(f"mining.notify has {len(params)} parameters instead of 4")
-        if self._target is None:
+    def _read_job(self, work: list[Any]) -> Job:
+        if len(work) < 3:
+            raise ProtocolError(f"mining.notify has {len(work)} parameters instead of 4")
+        if self._announced is None:
             raise ProtocolError("the pool sent no target before it")
-        name, height, header, *rest = params
+        name, height, header, *rest = work
         return self._job(
             name=wire_format.job_id(name),
             header=header,
             height=_whole(height),
-            share_target=self._target,
+            share_target=self._announced,
             nonces=self._nonces,
             clean=wire_format.truth(rest[0] if rest else None),
         )

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
@@ -12,13 +11,7 @@ from miner.stratum import wire_format
 from miner.stratum.client_side import ClientSide, Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import ACCOUNT, ANYTHING, HASH, NONCE, Extremes
-from miner.stratum.pool_events import (
-    Authorized,
-    DifficultyNotice,
-    JobReceived,
-    Subscribed,
-    WrongProtocol,
-)
+from miner.stratum.pool_events import Authorized, JobReceived, Subscribed, WrongProtocol
 from miner.stratum.pool_side import HASH_HEX, NONCE_HEX, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
     NOT_SUBSCRIBED,
@@ -48,8 +41,6 @@ class KawPowClient(ClientSide):
     def __init__(self, dialect: Dialect, opening: Opening) -> None:
         super().__init__(dialect, opening)
         self._diff1 = opening.diff1 or dialect.diff1
-        self._announced: int | None = None
-        """The target from `mining.set_target` or `mining.set_difficulty`."""
         self._nonces: NonceSpace | None = None
         self._early: Job | None = None
         """A job received before the extranonce."""
@@ -98,36 +89,26 @@ class KawPowClient(ClientSide):
             self._early = None
 
     def _handle_call(self, method: str, message: dict[str, Any]) -> None:
-        params = params_of(message)
+        value = next(iter(params_of(message)), None)
         match method:
             case "mining.notify":
-                self._handle_notify(message, params)
+                self._handle_notify(message)
             case "mining.set_target":
-                self._announce(wire_format.target, params)
+                self._announce(lambda: wire_format.target(value))
             case "mining.set_difficulty":
-                self._announce(
-                    lambda value: wire_format.target_of_difficulty(value, self._diff1), params
-                )
+                self._announce(lambda: wire_format.target_of_difficulty(value, self._diff1))
             case "mining.set_extranonce":
-                self._nonces = wire_format.nonce_space(params[0] if params else None)
+                self._nonces = wire_format.nonce_space(value)
                 self._check_range(self._nonces)
             case _:
                 super()._handle_call(method, message)
 
-    def _announce(self, read: Callable[[Any], int], params: list[Any]) -> None:
-        try:
-            self._announced = read(params[0] if params else None)
-        except ProtocolError as problem:
-            self._warn_once("target", f"the pool announced an unusable target: {problem}")
-        else:
-            self._events.append(DifficultyNotice(self._announced))
-
-    def _handle_notify(self, message: dict[str, Any], params: list[Any]) -> None:
-        if self._may_be_ethstratum and self._is_foreign(params):
+    def _handle_notify(self, message: dict[str, Any]) -> None:
+        if self._may_be_ethstratum and self._is_foreign(params_of(message)):
             self._may_be_ethstratum = False
             self._events.append(WrongProtocol(f"its jobs are those of {ETHEREUM_STRATUM_1}"))
             return
-        job = self._checked_job(lambda: self._read_job(message, params), self._seed_in(params))
+        job = self._checked_job(message)
         if job is None:
             return
         if self._nonces is None:
@@ -139,22 +120,21 @@ class KawPowClient(ClientSide):
         """Return whether a job's parameters are those of EthereumStratum/1.0.0."""
         return is_ethstratum_job(params)
 
-    def _seed_in(self, params: list[Any]) -> Any:
-        return params[2] if len(params) > 2 else None
-
-    def _read_job(self, message: dict[str, Any], params: list[Any]) -> Job:
+    def _read_job(self, work: dict[str, Any]) -> Job:
+        params = params_of(work)
         if len(params) < 6:
             raise ProtocolError(
                 f"mining.notify has {len(params)} parameters and no block height, which ProgPoW "
                 "needs; this pool's dialect is not supported"
             )
-        name, header, _, target, clean, height, *rest = params
+        name, header, seed, target, clean, height, *rest = params
         return self._job(
             name=wire_format.job_id(name),
             header=header,
             height=height,
             share_target=self._share_target(target),
             nonces=self._nonces or NonceSpace(),
+            seed=seed,
             block_target=wire_format.block_target(rest[0] if rest else None),
             clean=wire_format.truth(clean),
         )
