@@ -259,7 +259,7 @@ def main() -> None:
     script = pool_script(asked.plan, asked.seconds, SCRIPT_LENGTH)[asked.skip :]
     options = PoolOptions(
         load_variant(asked.variant), asked.height, asked.difficulty, asked.difficulty * 1e6,
-        BLOCK_SECONDS, asked.seed, DIFF1_KAWPOW, port=asked.port, faults=Script(script),
+        BLOCK_SECONDS, asked.seed, port=asked.port, faults=Script(script),
     )  # fmt: skip
 
     def write(line: str) -> None:

@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from concurrent.futures import Executor
-from contextlib import contextmanager
 from time import monotonic
 from typing import Any, Protocol, TypeVar, TypeVarTuple
 
@@ -161,19 +160,14 @@ class SimulatedLoop(asyncio.SelectorEventLoop):
         return future
 
     async def shutdown_default_executor(self, *arguments: Any) -> None:
-        with self._waiting_outside():
+        self._outside += 1
+        try:
             await super().shutdown_default_executor(*arguments)
+        finally:
+            self._outside -= 1
 
     def _returned(self, future: asyncio.Future[Any]) -> None:
         self._outside -= 1
-
-    @contextmanager
-    def _waiting_outside(self) -> Iterator[None]:
-        self._outside += 1
-        try:
-            yield
-        finally:
-            self._outside -= 1
 
     def _idle(self, timeout: float | None, watched: int, wait: Callable[[], None]) -> None:
         """Advance the clock by `timeout` seconds (None: until something happens).

@@ -12,7 +12,7 @@ from cachetools import LRUCache
 
 from miner.api import v1
 from miner.api.path_redaction import PathRedactor
-from miner.api.responses import to_json
+from miner.api.responses import Response, to_json
 from miner.clock import Clock
 from miner.telemetry import History, Journal, JournalEntry, Snapshot, Telemetry
 from miner.telemetry.events import Event, Launched, LoopDelayed
@@ -139,3 +139,15 @@ class ApiContext:
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "entries", CachedEntries(self.redact))
+
+    def json(self, answer: Callable[[Snapshot], Response | Sequence[Response]]) -> bytes:
+        """Return `answer(snapshot)` as JSON, rendered once for each snapshot."""
+        return self.snapshots.render(_json, answer, self.redact)
+
+
+def _json(
+    snapshot: Snapshot,
+    answer: Callable[[Snapshot], Response | Sequence[Response]],
+    redact: PathRedactor,
+) -> bytes:
+    return to_json(answer(snapshot), redact)

@@ -14,8 +14,7 @@ from miner.api.connection_limits import ConnectionLimits
 from miner.api.context import ApiContext, CachedShares
 from miner.api.metrics import exposition
 from miner.api.openapi import document_text
-from miner.api.path_redaction import PathRedactor
-from miner.api.responses import Access, Done, Health, Readiness, Response, to_json
+from miner.api.responses import Access, Done, Health, Readiness, Response
 from miner.api.routes import (
     OPERATIONS,
     EventsQuery,
@@ -82,10 +81,10 @@ class Handlers:
         return guarded
 
     async def status(self, request: web.Request) -> web.Response:
-        return _json(self._context.snapshots.render(v1.status_bytes, self._context.redact))
+        return _json(self._context.json(v1.status))
 
     async def devices(self, request: web.Request) -> web.Response:
-        return _json(self._context.snapshots.render(_devices, self._context.redact))
+        return _json(self._context.json(v1.devices))
 
     async def device(self, request: web.Request) -> web.Response:
         try:
@@ -95,7 +94,7 @@ class Handlers:
         return self._respond(v1.device(device))
 
     async def pools(self, request: web.Request) -> web.Response:
-        return _json(self._context.snapshots.render(_pools, self._context.redact))
+        return _json(self._context.json(v1.pools))
 
     async def history(self, request: web.Request) -> web.Response:
         step = parse_query(request, HistoryQuery).step
@@ -151,7 +150,9 @@ class Handlers:
         return _json(document_text().encode())
 
     async def livez(self, request: web.Request) -> web.Response:
-        return self._health(self._context.snapshots.render(v1.liveness))
+        reasons = self._context.snapshots.render(v1.liveness)
+        response = Health(ok=not reasons, reasons=tuple(reasons))
+        return self._respond(response, 503 if reasons else 200)
 
     async def readyz(self, request: web.Request) -> web.Response:
         render = self._context.snapshots.render
@@ -169,10 +170,6 @@ class Handlers:
     def _respond(self, response: Response, status: int = 200) -> web.Response:
         return json_response(response, status, self._context.redact)
 
-    def _health(self, reasons: list[str]) -> web.Response:
-        response = Health(ok=not reasons, reasons=tuple(reasons))
-        return self._respond(response, 503 if reasons else 200)
-
     def _control(
         self, request: web.Request, act: Callable[[str | None], None], verb: str
     ) -> web.Response:
@@ -182,14 +179,6 @@ class Handlers:
         except KeyError:
             raise _unknown_device() from None
         return self._respond(Done(done=(f"{name or 'every device'} {verb}",)))
-
-
-def _devices(snapshot: Snapshot, redact: PathRedactor) -> bytes:
-    return to_json(v1.devices(snapshot), redact)
-
-
-def _pools(snapshot: Snapshot, redact: PathRedactor) -> bytes:
-    return to_json(v1.pools(snapshot), redact)
 
 
 def _json_object(name: str, items: Iterable[bytes]) -> bytes:

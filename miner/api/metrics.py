@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import replace
 from functools import cache
 from math import isfinite, isnan
-from typing import Generic, Protocol
+from typing import Generic
 
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4, choose_encoder, generate_latest
@@ -50,14 +50,7 @@ def open_metrics(snapshot: Snapshot, lean: bool = False) -> bytes:
     return _Text(True).of(snapshot, lean) + _encode_openmetrics(_of_process(lean))
 
 
-class Renderer(Protocol):
-    """`metrics` or `open_metrics`."""
-
-    def __call__(self, snapshot: Snapshot, lean: bool, /) -> bytes:
-        """Return the metrics of the snapshot as text."""
-
-
-def exposition(accept: str) -> tuple[Renderer, str]:
+def exposition(accept: str) -> tuple[Callable[[Snapshot, bool], bytes], str]:
     """Return (renderer, content type) for a request's header `accept`: OpenMetrics if it is
     listed there, else the text format 0.0.4."""
     wanted = {part.partition(";")[0].strip().lower() for part in accept.split(",")}
@@ -195,7 +188,7 @@ def _labels(**values: str) -> str:
 def _escaped(value: str) -> str:
     """Escape a label's value. Surrogates are replaced: names of devices and hosts may have bytes
     that are not UTF-8."""
-    if value.isalnum() and value.isascii():
+    if value.isalnum():
         return value
     text = value.encode("utf-8", "replace").decode("utf-8")
     return text.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")

@@ -10,7 +10,7 @@ from aiohttp import web
 
 from miner.api.context import ApiContext
 from miner.api.routes import StreamQuery, parse_query
-from miner.api.v1 import entries_after, status_bytes
+from miner.api.v1 import entries_after, status
 from miner.clock import Clock
 from miner.telemetry import JournalEntry
 
@@ -114,8 +114,7 @@ class EventStreams:
                 pieces.append(_event("entry", self._context.entries.json(found), last))
             if client.status:
                 client.status = False
-                status = self._context.snapshots.render(status_bytes, self._context.redact)
-                pieces.append(_event("status", status))
+                pieces.append(_event("status", self._context.json(status)))
             if client.keepalive:
                 client.keepalive = False
                 pieces.append(b": alive\n\n")

@@ -8,14 +8,12 @@ from typing import Any, cast
 
 from pydantic import TypeAdapter
 
-from miner.api.path_redaction import PathRedactor
 from miner.api.responses import (
     EntryAnswer,
     LevelName,
     Response,
     SharesOfLedger,
     field_values,
-    to_json,
 )
 from miner.api.status_json import DeviceAnswer, JobAnswer, PoolAnswer, Status
 from miner.telemetry import (
@@ -48,11 +46,6 @@ def status(snapshot: Snapshot) -> Status:
     }
     shared = _shared(Status, snapshot.about) | _shared(Status, snapshot)
     return Status.model_validate(shared | own)
-
-
-def status_bytes(snapshot: Snapshot, redact: PathRedactor) -> bytes:
-    """Return the whole snapshot as JSON, its sentences redacted by `redact`."""
-    return to_json(status(snapshot), redact)
 
 
 def devices(snapshot: Snapshot) -> tuple[DeviceAnswer, ...]:

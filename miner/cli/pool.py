@@ -80,7 +80,6 @@ def pool_options(
     """Check the options of the test pool; raises `UsageError`."""
     from miner.errors import BadValue
     from miner.run.pool_process import PoolOptions
-    from miner.stratum.difficulty import DIFF1_KAWPOW
     from miner.testpool.faults import Chaos, load_script
     from miner.verify import chosen_variant
 
@@ -93,7 +92,7 @@ def pool_options(
         raise click.UsageError("give --chaos or --script, not both")
     faults = Chaos(chaos, seed) if chaos is not None else load_script(script) if script else None
     return PoolOptions(
-        chosen, height, difficulty, block_difficulty, block_time, seed, DIFF1_KAWPOW,
+        chosen, height, difficulty, block_difficulty, block_time, seed,
         protocol=protocol, faults=faults, strict=strict, odd=odd,
     )  # fmt: skip
 

@@ -121,8 +121,6 @@ class Ledger:
                 entry.outcome, entry.text = verdict.outcome.value, verdict.text
                 self._end(verdict.solution, entry)
                 self._mark_changed(entry)
-            case _:
-                pass
 
     async def run(self, disk: DiskThreads) -> None:
         """Write changed shares until cancelled, then once more. `close` writes later changes."""

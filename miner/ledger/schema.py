@@ -6,7 +6,7 @@ import sqlite3
 from dataclasses import dataclass
 
 from miner.errors import ConfigError
-from miner.work import Candidate, Job, Solution
+from miner.work import Candidate, Solution
 
 APPLICATION = 0x50504D4C
 """Application id of a share ledger in the SQLite header ("PPML")."""
@@ -190,7 +190,7 @@ Key = tuple[int, bytes, int, str, float]
 
 def key_of(solution: Solution) -> Key:
     """Return a key for `solution`, cheaper than its own hash, which includes the variant."""
-    job: Job = solution.job
+    job = solution.job
     return (job.session, job.header_hash, solution.nonce, solution.device, solution.found_at)
 
 

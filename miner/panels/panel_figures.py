@@ -126,9 +126,9 @@ def rounded_int(value: float | None) -> int | None:
     return max(-MAX_INT, min(round(value), MAX_INT))
 
 
-def rounded(value: float | None, digits: int = 2) -> float | None:
-    """Return `value` rounded to `digits`; None for None, NaN and infinities."""
-    return round(value, digits) if value is not None and isfinite(value) else None
+def rounded(value: float | None) -> float | None:
+    """Return `value` rounded to two decimals; None for None, NaN and infinities."""
+    return round(value, 2) if value is not None and isfinite(value) else None
 
 
 def compact_json(value: object) -> str:

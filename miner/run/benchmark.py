@@ -183,9 +183,9 @@ def _measured_on(info: DeviceInfo) -> dict[str, Any]:
 
 
 def selftest_real(
-    device: Device, variant: Variant, heights: Sequence[int] = ()
+    device: Device, variant: Variant, heights: Sequence[int]
 ) -> Iterator[tuple[str, bool | None]]:
-    """Yield (sentence, passed) for the epochs of `heights`, by default the first two epochs;
+    """Yield (sentence, passed) for the epochs of `heights`, or without any the first two;
     `passed` is None if an epoch does not fit into memory."""
     verifier = Verifier()
     for height in heights or (0, variant.spans[0].length):

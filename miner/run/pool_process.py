@@ -44,15 +44,13 @@ class PoolOptions:
     height: int
     """Height of the first job."""
     difficulty: float
-    """Difficulty of a share, as a multiple of `diff1`."""
+    """Difficulty of a share, as KawPow Stratum counts it."""
     block_difficulty: float | None
     """Difficulty of a block; None: 256 times a share's."""
     block_time: float | None
     """Seconds after which the height advances; None: only a block advances it."""
     seed: int
     """Seed of the headers."""
-    diff1: int
-    """Target of difficulty 1."""
     host: str = "127.0.0.1"
     port: int = 0
     protocol: str | None = None
@@ -118,7 +116,7 @@ async def demo(
         async with server.listen(options.host, options.port):
             url = PoolUrl(options.host, server.port, "demo", protocol=options.protocol)
             config = RunConfig(
-                options.variant, devices, LiveConfig((url,)), diff1=options.diff1, shares=shares,
+                options.variant, devices, LiveConfig((url,)), diff1=DIFF1_KAWPOW, shares=shares,
                 tunings={found.info.name: tuning for found in devices},
                 log=LogConfig("json" if as_json else "plain"), notes=notes,
             )  # fmt: skip
@@ -133,8 +131,8 @@ def _new_server(
     if block_difficulty is None:
         block_difficulty = options.difficulty * 256
     chain = Chain(
-        options.variant, options.height, target_from_difficulty(options.difficulty, options.diff1),
-        target_from_difficulty(block_difficulty, options.diff1), Random(options.seed), seed_hash,
+        options.variant, options.height, target_from_difficulty(options.difficulty, DIFF1_KAWPOW),
+        target_from_difficulty(block_difficulty, DIFF1_KAWPOW), Random(options.seed), seed_hash,
     )  # fmt: skip
     return PoolServer(
         chain,

@@ -12,6 +12,7 @@ from typing import Any, TextIO
 from miner.api.api_server import ApiServer
 from miner.api.context import ApiContext, CachedSnapshot, RunControl
 from miner.api.path_redaction import PathRedactor
+from miner.api.v1 import degradation
 from miner.clock import Clock
 from miner.console import LogFile, open_console, summary
 from miner.engine.threads import WorkPool
@@ -52,12 +53,9 @@ class Views:
         self.set_level(config.live.level)
         for topic, text in config.notes:
             journal.add(topic, text)
-        if config.devices_missing and len(config.devices) < config.devices_expected:
-            sentence = (
-                f"{len(config.devices)} of {config.devices_expected} expected devices are present"
-            )
-            reasons = "; ".join(config.devices_missing)
-            journal.add("devices", f"only {sentence}: {reasons}", Level.WARNING)
+        if lost := degradation(telemetry.snapshot()):
+            text = f"only {lost[0]}: {'; '.join(lost[1:])}"
+            journal.add("devices", text, Level.WARNING)
 
     def write(self, line: str) -> None:
         """Show a line on the console that belongs to no event."""

@@ -10,7 +10,7 @@ from statistics import NormalDist
 from miner.telemetry.field_metadata import Metric, described
 
 CONFIDENCE = 0.95
-"""Share of runs whose number of shares lies in the band."""
+"""Probability of bands and intervals."""
 
 _LARGEST_EXACT_MEAN = 400.0
 """For a larger mean, the Poisson distribution is approximated by a normal one."""

@@ -9,8 +9,7 @@ from statistics import fmean, median
 from typing import Any
 
 from miner.telemetry.device_snapshot import Reading
-
-CONFIDENCE = 0.95
+from miner.telemetry.luck import CONFIDENCE
 
 SENSORS = ("core_clock", "memory_clock", "temperature", "memory_temperature", "power")
 """Fields of a reading that a measurement reports."""
