@@ -34,6 +34,12 @@ class Logged:
     def say(self, text: str, level: Level = Level.INFO) -> None:
         self.rig.journal.add("pool", text, level)
 
+    def fill(self, count: int) -> None:
+        """Log so many long lines, and close the file."""
+        for number in range(count):
+            self.say(f"line {number} {'x' * 50}")
+        self.log.close()
+
     @property
     def lines(self) -> list[str]:
         return self.path.read_text(encoding="utf-8").splitlines()
@@ -92,9 +98,7 @@ async def test_json_format(path: Path) -> None:
 
 def test_files_are_rotated_by_size_and_limited_in_number(path: Path) -> None:
     logged = Logged(path, max_bytes=1000, kept_files=2)
-    for number in range(100):
-        logged.say(f"line {number:03} {'x' * 50}")
-    logged.log.close()
+    logged.fill(100)
     files = sorted(p.name for p in path.parent.iterdir())
     assert files == ["miner.log", "miner.log.1", "miner.log.2"]
     text = "".join((path.parent / name).read_text() for name in reversed(files))
@@ -105,21 +109,17 @@ def test_files_are_rotated_by_size_and_limited_in_number(path: Path) -> None:
 
 def test_without_older_files_the_file_is_emptied(path: Path) -> None:
     logged = Logged(path, max_bytes=1000, kept_files=0)
-    for number in range(100):
-        logged.say(f"line {number:03} {'x' * 50}")
-    logged.log.close()
+    logged.fill(100)
     assert [p.name for p in path.parent.iterdir()] == ["miner.log"]
     assert path.stat().st_size <= 1000
-    assert logged.lines[-1].split()[4] == "099"
+    assert logged.lines[-1].split()[4] == "99"
 
 
 def test_only_the_owner_may_read_the_files(path: Path) -> None:
     path.write_text("older\n")
     path.chmod(0o644)
     logged = Logged(path, max_bytes=200, kept_files=3)
-    for number in range(9):
-        logged.say(f"line {number} {'x' * 50}")
-    logged.log.close()
+    logged.fill(9)
     modes = {p.stat().st_mode & 0o777 for p in path.parent.iterdir()}
     assert modes == {0o600}
 
@@ -263,9 +263,7 @@ def test_a_file_that_cannot_be_renamed_is_emptied_and_reported_once(
     (path.with_name("miner.log.1") / "in-the-way").touch()
     path.with_name(f"miner.log.{kept_files}").mkdir(exist_ok=True)
     logged = Logged(path, max_bytes=200, kept_files=kept_files)
-    for number in range(20):
-        logged.say(f"line {number} {'x' * 50}")
-    logged.log.close()
+    logged.fill(20)
     (complaint,) = logged.complaints
     assert complaint.startswith(f"log file {path} cannot be renamed (Is a directory), so it is em")
     assert path.stat().st_size <= 200
@@ -277,9 +275,7 @@ def test_a_link_stays_when_the_file_is_rotated(path: Path) -> None:
     data.mkdir()
     path.symlink_to(data / "today.log")
     logged = Logged(path, max_bytes=200, kept_files=1)
-    for number in range(5):
-        logged.say(f"line {number} {'x' * 50}")
-    logged.log.close()
+    logged.fill(5)
     assert path.is_symlink()
     assert sorted(p.name for p in path.parent.iterdir()) == ["data", "miner.log"]
     assert sorted(p.name for p in data.iterdir()) == ["today.log", "today.log.1"]
@@ -294,9 +290,7 @@ def test_the_file_of_the_standard_output_is_not_rotated(
     fstat = os.fstat
     monkeypatch.setattr(os, "fstat", lambda n: os.stat(path) if n == 1 else fstat(n))
     logged = Logged(path, max_bytes=200, kept_files=1)
-    for number in range(9):
-        logged.say(f"line {number} {'x' * 50}")
-    logged.log.close()
+    logged.fill(9)
     assert len(logged.lines) == 9
     assert [p.name for p in path.parent.iterdir()] == ["miner.log"]
 

@@ -42,16 +42,6 @@ from tests.fakes.device import Ticks, info_of, job_at
 AT_WORK = (DeviceState.SEARCHING, DeviceState.READY, DeviceState.EXHAUSTED)
 
 
-@pytest.fixture
-def clock() -> Ticks:
-    return Ticks(1000.0)
-
-
-@pytest.fixture
-def telemetry(clock: Ticks) -> Telemetry:
-    return Telemetry(clock, [info_of("a"), info_of("b")])
-
-
 def emit(telemetry: Telemetry, *events: Event) -> Snapshot:
     for event in events:
         telemetry.emit(event)

@@ -42,11 +42,6 @@ from tests.fakes.device import Ticks, job_at
 
 
 @pytest.fixture
-def clock() -> Ticks:
-    return Ticks(50.0)
-
-
-@pytest.fixture
 def journal(clock: Ticks) -> Journal:
     return Journal(clock)
 
@@ -223,7 +218,7 @@ def test_the_entry_of_an_event(
     journal.event(event)
     (entry,) = journal.entries
     assert (entry.topic, entry.text, entry.level) == (topic, text, level)
-    assert entry.at == 1_800_000_050.0
+    assert entry.at == 1_800_001_000.0
 
 
 def test_launches_are_left_out(journal: Journal) -> None:

@@ -31,17 +31,7 @@ from miner.telemetry.events import (
     ShareFound,
 )
 from miner.work import Candidate, Outcome, Solution, Verdict
-from tests.fakes.device import Ticks, info_of, job_at
-
-
-@pytest.fixture
-def clock() -> Ticks:
-    return Ticks(1000.0)
-
-
-@pytest.fixture
-def telemetry(clock: Ticks) -> Telemetry:
-    return Telemetry(clock, [info_of("a"), info_of("b")])
+from tests.fakes.device import Ticks, job_at
 
 
 def search(telemetry: Telemetry, clock: Ticks, seconds: float, rate: float, name: str) -> None:
