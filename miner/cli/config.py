@@ -58,32 +58,28 @@ def check(file: Path | None, option: Path | None, as_json: bool) -> None:
 
     Neither the network nor devices are used.
     """
-    from miner.run.check_settings import notes, problems_of, summary
-    from miner.settings.loading import examine
+    from miner.run import check_settings
 
     path = settings_path(file, option)
     if path is None:
         raise click.UsageError(f"name the file to check, as in: config check {NEW_FILE}")
-    loaded, problems = examine(path, environ=os.environ)
-    if loaded is not None:
-        problems = list(problems_of(loaded))
+    loaded, problems = check_settings.check(path, os.environ)
     if as_json:
-        good = loaded is not None and not problems
         report = {
             "file": str(path),
-            "ok": good,
+            "ok": loaded is not None,
             "problems": problems,
-            "notes": list(notes(loaded)) if loaded and good else [],
+            "notes": list(check_settings.notes(loaded)) if loaded else [],
         }
         print_json(report)
-        raise click.exceptions.Exit(0 if good else 2)
+        raise click.exceptions.Exit(0 if loaded else 2)
     for sentence in problems:
         click.echo(sentence, err=True)
-    if problems or loaded is None:
+    if loaded is None:
         raise click.exceptions.Exit(2)
-    for sentence in notes(loaded):
+    for sentence in check_settings.notes(loaded):
         click.echo(f"note: {sentence}")
-    click.echo(f"{path}: ok: {summary(loaded.settings)}")
+    click.echo(f"{path}: ok: {check_settings.summary(loaded.settings)}")
 
 
 @config.command("show")

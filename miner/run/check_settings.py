@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +12,13 @@ from pydantic import SecretStr
 from miner.catalog import Coin, find_variant
 from miner.devices.device_names import CPU
 from miner.devices.tuning import PARTS, start_for
-from miner.errors import BadValue, MinerError
+from miner.errors import BadValue, ConfigError, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
 from miner.run.resolve_pools import chosen_coin, pool_url, wallet_notes
 from miner.safe_text import without_login, without_wallets
-from miner.settings.loading import Loaded
+from miner.settings.loading import Loaded, validate
 from miner.settings.model import DeviceSettings, PoolSettings, Settings
 from miner.settings.secrets import (
     api_token,
@@ -28,6 +28,7 @@ from miner.settings.secrets import (
     secret_file_warnings,
     settings_file_warnings,
 )
+from miner.settings.sources import merge_sources
 from miner.settings.toml_lines import Place, key_name
 from miner.settings.toml_text import tables
 
@@ -35,18 +36,29 @@ LOGIN_KEYS = ("user", "worker", "password")
 """Keys that are parsed together with a pool's URL."""
 
 
-def problems_of(loaded: Loaded) -> Iterator[str]:
-    """Yield a sentence for each mistake; it begins with the origin of the value."""
+def check(path: Path | None, environ: Mapping[str, str]) -> tuple[Loaded | None, list[str]]:
+    """Return (settings, []), or (None, a sentence for each mistake), which begins with the origin
+    of the value."""
+    try:
+        raw = merge_sources(path, {}, environ)
+    except ConfigError as error:
+        return None, [str(error)]
+    loaded, problems = validate(raw)
+    if loaded is not None:
+        problems = [*problems, *_further_problems(loaded)]
+    return (None, problems) if problems else (loaded, [])
+
+
+def _further_problems(loaded: Loaded) -> Iterator[str]:
     settings = loaded.settings
     coin, problems = _try(loaded, ("coin",), chosen_coin, settings)
     yield from problems
-    if problems:
-        return  # the protocols of the pools depend on the coin
-    if coin is None:
-        yield from _try(loaded, ("variant",), find_variant, settings.variant or "")[1]
+    if coin is None and settings.variant is not None:
+        yield from _try(loaded, ("variant",), find_variant, settings.variant)[1]
     yield from _temperature_problems(loaded)
-    for number, pool in enumerate(settings.pools):
-        yield from _pool_problems(loaded, ("pools", number), pool, coin)
+    if not problems:  # the protocols of the pools depend on the coin
+        for number, pool in enumerate(settings.pools):
+            yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _try(loaded, ("api", "token_file"), api_token, settings.api)[1]
     yield from _try(loaded, ("log", "file"), log_file, settings.log.file)[1]
     yield from overwritten_files(loaded)

@@ -21,12 +21,12 @@ from miner.errors import ConfigError, MinerError
 from miner.formatting import format_bytes
 from miner.net.dial import NetworkDial
 from miner.resources import cache_directory, state_directory
-from miner.run.check_settings import notes, problems_of
+from miner.run.check_settings import check, notes
 from miner.run.machine_checks import Finding, Machine, port_finding
 from miner.run.resolve_pools import chosen_coin, pool_urls, secrets_of, wallets_of
 from miner.safe_text import Redactor
 from miner.settings.environment import from_environment
-from miner.settings.loading import Loaded, examine
+from miner.settings.loading import Loaded
 from miner.settings.model import ApiSettings
 from miner.settings.secrets import api_token
 from miner.settings.toml_text import effective_toml
@@ -117,12 +117,10 @@ class Diagnosis:
                 "name one: progpow-miner doctor FILE",
             )  # fmt: skip
             return
-        loaded, problems = examine(self._path, environ=self._environ)
-        if loaded is not None:
-            problems = list(problems_of(loaded))
+        loaded, problems = check(self._path, self._environ)
         for sentence in problems:
             yield Finding("settings", "problem", sentence)
-        if loaded is None or problems:
+        if loaded is None:
             return
         self.loaded = loaded
         yield Finding("settings", "ok", f"{self._path or 'the environment'} is valid")

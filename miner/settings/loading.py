@@ -41,11 +41,38 @@ def examine(
         raw = merge_sources(path, flags, environ)
     except ConfigError as error:
         return None, [str(error)]
+    loaded, problems = validate(raw)
+    return (None, problems) if problems else (loaded, [])
+
+
+def validate(raw: RawSettings) -> tuple[Loaded | None, list[str]]:
+    """Return the settings, and a message for each mistake.
+
+    With mistakes, these are the settings of those tables and keys at the top that have none, for
+    further checks; None if there are no such settings.
+    """
     try:
-        settings = Settings.model_validate(raw.values)
+        return Loaded(Settings.model_validate(raw.values), raw), raw.problems
     except ValidationError as error:
-        return None, raw.problems + error_messages(error, raw)
-    return (None, raw.problems) if raw.problems else (Loaded(settings, raw), [])
+        return _without_mistakes(error, raw), raw.problems + error_messages(error, raw)
+
+
+_REQUIRED: Mapping[str, Any] = {"variant": "any", "pools": [{"url": "any:1", "user": "any"}]}
+"""Values that stand for required ones with a mistake while the others are validated."""
+
+
+def _without_mistakes(error: ValidationError, raw: RawSettings) -> Loaded | None:
+    mistaken = {mistake["loc"][0] for mistake in error.errors() if mistake["loc"]}
+    values = {key: value for key, value in raw.values.items() if key not in mistaken}
+    added = {key: _REQUIRED[key] for key in _REQUIRED if key not in values}
+    if "coin" in values:
+        added.pop("variant", None)
+    try:
+        settings = Settings.model_validate(values | added)
+    except ValidationError:
+        return None
+    empty = {key: () if key == "pools" else None for key in added}
+    return Loaded(settings.model_copy(update=empty), raw)
 
 
 def load(

@@ -73,6 +73,25 @@ def test_check_reports_each_mistake_on_its_own_line(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("text", "lines"),
+    [
+        ("shares = 0\n" + FILE + "proxy = 'tor:9050'\n[api]\ntoken_file = '/no'\n", [1, 7, 9]),
+        ("shares = 0\n" + FILE.replace("kawpow", "kawpwo") + "[log]\nfile = '/'\n", [1, 2, 8]),
+        (FILE.replace('"w"', "5").replace("kawpow", "kawpwo") + "[log]\nfile = '/'\n", [5, 1, 7]),
+        (FILE.replace('"kawpow"', "5") + "proxy = 'tor:9050'\n", [1, 6]),
+        (FILE + "[devices]\ntemperature_stop = 'x'\ntemperature_start = 70\n", [7]),
+    ],
+)
+def test_check_reports_mistakes_of_form_and_of_meaning_together(
+    tmp_path: Path, text: str, lines: list[int]
+) -> None:
+    path = settings_file(tmp_path, text)
+    ran = run("config", "check", path)
+    assert ran.code == 2
+    assert [line.split(":")[1] for line in ran.err.splitlines()] == [f" line {n}" for n in lines]
+
+
+@pytest.mark.parametrize(
     ("old", "new", "sentence"),
     [
         ('"kawpow"', '"kawpwo"', "line 1: variant: variant 'kawpwo' is not known (did you mean"),
