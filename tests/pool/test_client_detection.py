@@ -7,10 +7,13 @@ import pytest
 from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
+from miner.testpool.client_session import ClientSession
 from tests.fakes.clock import settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import FIRST, SECOND, Bench, running
 from tests.stratum.dialogue import WELCOME, answer, call, line
+from tests.testpool.raw_client import OnePrefix
+from tests.testpool.standins import make_chain
 
 ANY = PoolUrl("first.example", 3333, "RWallet.rig1")
 """A pool without a configured protocol."""
@@ -87,6 +90,37 @@ async def test_every_unexpected_first_answer_leads_to_the_next_dialect_within_se
         await bench.clock.advance(seconds * (len(DIALECTS) - 1) + 0.5)
         assert opening(streams[-1]) == "login"
         assert not any(lost.retry_in is None for lost in bench.events_of(events.PoolLost))
+
+
+class OneDialectStream(FakeStream):
+    """A connection with the test pool, which speaks one dialect only."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__()
+        self.session = ClientSession(OnePrefix(make_chain()), name)
+
+    def write(self, data: bytes) -> None:
+        super().write(data)
+        self.session.receive(data)
+        if answers := self.session.output():
+            self.feed(answers)
+        if self.session.close_reason:
+            self.end()
+
+
+@pytest.mark.parametrize(("before", "name"), list(enumerate(DIALECTS)))
+async def test_a_dialect_is_detected_a_second_later_for_each_that_is_tried_before(
+    before: int, name: str
+) -> None:
+    bench = Bench([ANY])
+    bench.dial.ready(ANY.host, *(OneDialectStream(name) for _ in DIALECTS))
+    async with running(bench):
+        await bench.clock.advance(before + 0.5)
+        assert bench.job().height
+        (remark,) = bench.events_of(events.PoolRemark)
+        # The login of Zano's dialect is ETHPROXY's.
+        found = DIALECTS["ethproxy" if name == "zano" else name]
+        assert remark.text == f"it speaks {found.title}"
 
 
 @pytest.mark.parametrize("number", [1, None])
