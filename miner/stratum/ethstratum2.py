@@ -24,7 +24,6 @@ from miner.stratum.share_rules import (
     UNAUTHORIZED,
     Claim,
     ClientEvent,
-    LoggedIn,
     Offer,
     Refusal,
     RequestId,
@@ -268,9 +267,10 @@ class EthereumStratum2Pool(PoolSide):
             case "mining.subscribe":
                 self._subscribe(request_id, params)
             case "mining.authorize":
-                return self._log_in(request_id, params)
+                worker = params[0] if isinstance(params, list) and params else None
+                return self._authorize(request_id, worker)
             case "mining.submit":
-                return self._submit(request_id, params)
+                return self._submit(request_id, params_of(message))
             case "mining.noop" | "mining.hashrate":
                 self._reply(request_id, None)
             case "mining.bye":
@@ -330,34 +330,21 @@ class EthereumStratum2Pool(PoolSide):
         if self.state.nonces is not None:
             self._context.sessions.open(self.state)
 
-    def _log_in(self, request_id: RequestId, params: Any) -> LoggedIn | None:
-        if not self.state.name:
-            self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
-            return None
-        return self._authorize(
-            request_id, params[0] if isinstance(params, list) and params else None
-        )
-
     def _answer_login(self, request_id: RequestId, worker: str) -> None:
         self._reply(request_id, self._token_of(worker))
 
     def _token_of(self, worker: str) -> str:
         return f"w-{self.workers.index(worker) + 1}"
 
-    def _submit(self, request_id: RequestId, params: Any) -> ShareToProve | ShareJudged:
-        parts = params if isinstance(params, list) else []
-        key, suffix, token = (*parts[:3], None, None, None)[:3]
+    def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
+        key, suffix, token = (*params[:3], None, None, None)[:3]
         worker = next((name for name in self.workers if self._token_of(name) == token), "")
-        claim: Claim | Refusal
-        if not self.state.name:
-            claim = Refusal(NOT_SUBSCRIBED, "not subscribed")
-        elif not worker:
-            claim = Refusal(UNAUTHORIZED, "unauthorized worker")
-        elif not isinstance(key, str) or not isinstance(suffix, str):
-            claim = Refusal(OTHER, "a share is [job, nonce after the extranonce, worker's token]")
-        else:
+        claim: Claim | Refusal | None = self._unauthorized(worker)
+        if claim is None and isinstance(key, str) and isinstance(suffix, str):
             claim = suffix_claim(worker, self._find(key), suffix, self._current())
-        return self._submitted(request_id, worker, key if isinstance(key, str) else "", claim)
+        text = "a share is [job, nonce after the extranonce, worker's token]"
+        known = key if isinstance(key, str) else ""
+        return self._submitted(request_id, worker, known, claim or Refusal(OTHER, text))
 
     def _send_job(self, key: str, offer: Offer, clean: bool) -> None:
         template = offer.template

@@ -14,12 +14,9 @@ from miner.stratum.extremes import ACCOUNT, ANYTHING, HASH, NONCE, Extremes
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed, WrongProtocol
 from miner.stratum.pool_side import HASH_HEX, NONCE_HEX, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (
-    NOT_SUBSCRIBED,
     OTHER,
-    UNAUTHORIZED,
     Claim,
     ClientEvent,
-    LoggedIn,
     Offer,
     Refusal,
     RequestId,
@@ -185,7 +182,7 @@ class KawPowPool(PoolSide):
             case "mining.subscribe":
                 self._subscribe(request_id, _params(message))
             case "mining.authorize":
-                return self._log_in(request_id, _params(message))
+                return self._authorize(request_id, next(iter(_params(message)), None))
             case "mining.submit":
                 return self._submit(request_id, _params(message))
             case "eth_submitHashrate":
@@ -220,20 +217,10 @@ class KawPowPool(PoolSide):
     def _subscription(self, digits: str) -> list[Any]:
         return [None, digits]
 
-    def _log_in(self, request_id: RequestId, params: list[Any]) -> LoggedIn | None:
-        if self.state.nonces is None:
-            self.refuse(request_id, Refusal(NOT_SUBSCRIBED, "not subscribed"))
-            return None
-        return self._authorize(request_id, params[0] if params else None)
-
     def _submit(self, request_id: RequestId, params: list[Any]) -> ShareToProve | ShareJudged:
-        claim: Claim | Refusal = Refusal(NOT_SUBSCRIBED, "not subscribed")
-        if self.state.nonces is not None:
-            claim = Refusal(UNAUTHORIZED, "unauthorized worker")
-            if params and params[0] in self.workers:
-                claim = self._claim(params)
         worker = params[0] if params and params[0] in self.workers else ""
         key = params[1] if len(params) > 1 and isinstance(params[1], str) else ""
+        claim = self._unauthorized(worker) or self._claim(params)
         return self._submitted(request_id, worker, key, claim)
 
     def _claim(self, params: list[Any]) -> Claim | Refusal:

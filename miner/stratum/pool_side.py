@@ -13,6 +13,7 @@ from miner.stratum.share_rules import (
     DUPLICATE,
     JOB_NOT_FOUND,
     LOW_DIFFICULTY,
+    NOT_SUBSCRIBED,
     OTHER,
     UNAUTHORIZED,
     BlockFound,
@@ -43,6 +44,8 @@ WRONG_ANSWERS: Mapping[str, Refusal] = {
     "low difficulty": Refusal(LOW_DIFFICULTY, "low difficulty share"),
 }
 """Refusals of valid shares, for fault injection."""
+
+NOT_SUBSCRIBED_YET = Refusal(NOT_SUBSCRIBED, "not subscribed")
 
 WORKER = re.compile(r"[!-~]{1,128}")
 NONCE_HEX = re.compile(r"0x[0-9a-fA-F]{16}")
@@ -203,6 +206,9 @@ class PoolSide(ABC):
 
     def _authorize(self, request_id: RequestId, worker: Any) -> LoggedIn | None:
         """Authorize `worker` on a subscribed connection; send a job to the first one."""
+        if self.state.nonces is None:
+            self.refuse(request_id, NOT_SUBSCRIBED_YET)
+            return None
         if not isinstance(worker, str) or not WORKER.fullmatch(worker):
             text = "unauthorized worker: a name is 1 to 128 printable ASCII characters"
         elif text := self._context.ban_reason(worker):
@@ -221,6 +227,13 @@ class PoolSide(ABC):
             return LoggedIn(worker, self._agent)
         self.refuse(request_id, Refusal(UNAUTHORIZED, text))
         return None
+
+    def _unauthorized(self, worker: str) -> Refusal | None:
+        """Return the refusal of a share before the subscription, or by an unknown `worker` (an
+        empty name); None for another share."""
+        if self.state.nonces is None:
+            return NOT_SUBSCRIBED_YET
+        return None if worker else Refusal(UNAUTHORIZED, "unauthorized worker")
 
     def _enter(self, worker: str) -> LoggedIn | None:
         """Make `worker` the only one, with all nonces; return the event of the first login."""
