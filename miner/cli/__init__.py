@@ -33,6 +33,7 @@ _OUTPUT_FAILED = (
 """Errors of writing to a full disk, beyond a limit, to a terminal or socket that is gone."""
 
 _CLICK_NUMBER = re.compile(r"is not a valid (integer|float)( range)?")
+_CLICK_RANGE = re.compile(r"is not in the range (?:(\S+)(<=?))?x(?:([<>]=?)(\S+))?\.")
 _CLICK_CHOICE = re.compile(r"'(.*)' is not one of ('.*')\.", re.DOTALL)
 
 _PORT = re.compile(r":[0-9]+/?$")
@@ -178,7 +179,7 @@ def _run() -> int:
                             complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
         _suggest(error)
-        text = _CLICK_NUMBER.sub(_plain_number, error.message)
+        text = _CLICK_RANGE.sub(_plain_range, _CLICK_NUMBER.sub(_plain_number, error.message))
         vars(error)["message"] = _CLICK_CHOICE.sub(_with_suggestion, text)
         with suppress(OSError):  # the terminal may be gone
             error.show()
@@ -224,6 +225,13 @@ def _with_suggestion(found: re.Match[str]) -> str:
 
 def _plain_number(found: re.Match[str]) -> str:
     return "is not a whole number" if found[1] == "integer" else "is not a number"
+
+
+def _plain_range(found: re.Match[str]) -> str:
+    low, low_sign, high_sign, high = found.groups()
+    if low is None and high_sign.startswith(">"):
+        return f"is too small: it must be {high} or more."
+    return f"must be {'above' if low_sign == '<' else 'at least'} {low} and at most {high}."
 
 
 def _arguments() -> list[str]:

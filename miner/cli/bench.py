@@ -12,6 +12,7 @@ from miner.cli.options import (
     DEVICE_OPTION,
     HEIGHT_OPTION,
     JSON_OPTION,
+    Seconds,
     UserPath,
     print_json,
     print_line,
@@ -26,7 +27,7 @@ from miner.cli.options import (
 @DEVICE_OPTION
 @click.option("--shape", metavar="NAME", help="Launch shape. Default: the device's own.")
 @click.option(
-    "--seconds", type=click.FloatRange(1, 3600), metavar="SECONDS",
+    "--seconds", type=Seconds(1, 3600), metavar="SECONDS",
     help="Duration of the measurement; with --suite of each one. Default: 30, 3 with --suite.",
 )  # fmt: skip
 @click.option(
@@ -38,7 +39,7 @@ from miner.cli.options import (
     help="Measurements of each program in the suite.",
 )  # fmt: skip
 @click.option(
-    "--warm-up", type=click.FloatRange(0, 600), default=10.0, show_default=True, metavar="SECONDS",
+    "--warm-up", type=Seconds(0, 600), default=10.0, show_default=True, metavar="SECONDS",
     help="Seconds of search at each program before the suite measures.",
 )  # fmt: skip
 @click.option(

@@ -10,7 +10,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import click
 
-from miner.cli.options import JSON_OPTION, print_json, print_line
+from miner.cli.options import JSON_OPTION, Seconds, print_json, print_line
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
 from miner.safe_text import short_line
@@ -36,7 +36,7 @@ LINE_LIMIT = 500
 )  # fmt: skip
 @click.option(
     "--timeout", "seconds", default=5.0, show_default=True, metavar="SECONDS",
-    type=click.FloatRange(0, 600, min_open=True), help="Timeout of the request.",
+    type=Seconds(0, 600, min_open=True), help="Timeout of the request.",
 )  # fmt: skip
 @JSON_OPTION
 def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
@@ -46,8 +46,6 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     ready; restarting it does not help. A miner with a hung device is not alive. Where the API is
     off, only --ready fails.
     """
-    if not seconds > 0:  # click accepts nan
-        raise BadValue("--timeout", "nan is not a duration")
     if url is None:
         listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "").strip()
         if listen == "off" and not ready:

@@ -84,6 +84,14 @@ class UserPath(click.Path):
         return super().convert(os.path.expanduser(value), param, ctx)
 
 
+class Seconds(click.FloatRange):
+    """A range of durations; without NaN, which click's range accepts."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        seconds = super().convert(value, param, ctx)
+        return seconds if seconds == seconds else self.fail("nan is not a number.", param, ctx)
+
+
 def _only_file(
     ctx: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
 ) -> Path | None:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from miner.cli.completion import complete_value
-from miner.cli.options import JSON_OPTION, print_json, variant_option
+from miner.cli.options import JSON_OPTION, Seconds, print_json, variant_option
 from miner.formatting import format_difficulty
 
 if TYPE_CHECKING:
@@ -39,7 +38,7 @@ DEFAULT_USER = "probe"
 )
 @click.option(
     "--seconds",
-    type=click.FloatRange(1, 600),
+    type=Seconds(1, 600),
     default=20,
     show_default=True,
     metavar="SECONDS",
@@ -95,8 +94,6 @@ def probe(
     from miner.stratum.probing import probe as probe_pool
     from miner.verify import chosen_variant
 
-    if math.isnan(seconds):
-        raise click.UsageError("--seconds: nan is not a duration")
     if variant and coin:
         raise click.UsageError("give -a or --coin, not both")
     chosen_coin = find_coin(coin) if coin else None

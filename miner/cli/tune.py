@@ -13,6 +13,7 @@ from miner.cli.options import (
     HEIGHT_OPTION,
     JSON_OPTION,
     VARIANT_OPTION,
+    Seconds,
     print_json,
     print_nothing,
     split_names,
@@ -30,7 +31,7 @@ from miner.signals import handled
     help="How often each shape is measured.",
 )  # fmt: skip
 @click.option(
-    "--seconds", type=click.FloatRange(0.1, 60), default=1.0, show_default=True, metavar="SECONDS",
+    "--seconds", type=Seconds(0.1, 60), default=1.0, show_default=True, metavar="SECONDS",
     help="Duration of one measurement; a round has three for each shape.",
 )  # fmt: skip
 @click.option(

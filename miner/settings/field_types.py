@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
-from pydantic import AfterValidator, Field, StringConstraints
+from pydantic import AfterValidator, BeforeValidator, Field, StringConstraints
 
 from miner.codegen.launch_shape import shape_named
 from miner.devices.device_names import CPU
@@ -104,6 +104,12 @@ def _known_shape(name: str) -> str:
         raise ValueError(str(error).removeprefix("shape: ")) from error
 
 
+def _not_empty(path: object) -> object:
+    if path == "":  # which would mean the current folder
+        raise ValueError("must not be empty")
+    return path
+
+
 NoPlaceholder = AfterValidator(_reject_placeholder)
 Text = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 MaybeEmpty = Annotated[str, StringConstraints(strip_whitespace=True)]
@@ -111,7 +117,7 @@ Texts = Annotated[tuple[Text, ...], Field(strict=False)]
 HostName = Annotated[Text, AfterValidator(check_host_name)]
 HostNames = Annotated[tuple[HostName, ...], Field(strict=False)]
 ShapeName = Annotated[Text, AfterValidator(_known_shape)]
-FilePath = Annotated[Path, Field(strict=False)]
+FilePath = Annotated[Path, BeforeValidator(_not_empty), Field(strict=False)]
 Seconds = Annotated[float, Field(ge=3, allow_inf_nan=False)]
 """A timeout; a shorter one would take a busy pool for a dead one."""
 Celsius = Annotated[float, Field(ge=20, le=150, allow_inf_nan=False)]

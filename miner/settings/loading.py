@@ -178,6 +178,8 @@ def _sentence(mistake: Any) -> str:
             problem = "must not be empty"
         case "value_error":
             problem = str(context["error"])
+        case "string_unicode":
+            problem = "contains bytes that are not UTF-8; type the value again"
         case "finite_number":
             problem = f"must be a finite number, not {value}"
         case "int_type" if isinstance(value, float):  # a number cannot be a secret

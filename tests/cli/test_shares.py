@@ -221,7 +221,7 @@ def test_by_implies_sums(ledger: Path, by: str) -> None:
         (("--by", "pool", "--best", "2"), "give --by or --best, not both"),
         (("-d", "0"), "--device: 0 is an index, which the ledger does not know"),
         (("--sum", "--limit", "2"), "--limit cannot be combined"),
-        (("--best", "0"), "0 is not in the range"),
+        (("--best", "0"), "0 must be at least 1 and at most"),
         (("--export", "xml"), "'xml' is not one of"),
         (("--file", "/nowhere/at/all"), "share ledger /nowhere/at/all does not exist yet"),
     ],
