@@ -187,7 +187,7 @@ def _mine(config: Path | None, given: Mapping[str, Any], overridden: Sequence[st
     from miner.run.resolve_pools import check_pools
     from miner.safe_text import without_login
     from miner.settings.loading import load
-    from miner.settings.secrets import api_token, check_new_recording, log_file
+    from miner.settings.secrets import api_token, check_new_recording, file_to_write
 
     # First, because loading the drivers and what the run needs takes a second or two.
     loaded = load(config, given, os.environ)
@@ -196,7 +196,7 @@ def _mine(config: Path | None, given: Mapping[str, Any], overridden: Sequence[st
         raise ConfigError(sentence)
     check_pools(settings)
     api_token(settings.api)
-    log_file(settings.log.file)
+    file_to_write(settings.log.file)
     check_new_recording(settings.record)
     if settings.log.console == "json" and not _is_output(settings.log.file):
         reserve_output()

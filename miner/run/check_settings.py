@@ -23,7 +23,7 @@ from miner.settings.model import DeviceSettings, PoolSettings, Settings
 from miner.settings.secrets import (
     api_token,
     expand_home,
-    log_file,
+    file_to_write,
     read_secret,
     secret_file_warnings,
     settings_file_warnings,
@@ -60,13 +60,14 @@ def _further_problems(loaded: Loaded) -> Iterator[str]:
         for number, pool in enumerate(settings.pools):
             yield from _pool_problems(loaded, ("pools", number), pool, coin)
     yield from _try(loaded, ("api", "token_file"), api_token, settings.api)[1]
-    yield from _try(loaded, ("log", "file"), log_file, settings.log.file)[1]
+    for place, path, purpose in (
+        (("log", "file"), settings.log.file, "the log"),
+        (("record",), settings.record, "the recording"),
+        (("ledger", "file"), settings.ledger.file, "the ledger"),
+        (("api", "address_file"), settings.api.address_file, "the address"),
+    ):
+        yield from _try(loaded, place, file_to_write, path, purpose)[1]
     yield from overwritten_files(loaded)
-    for place, path in {
-        ("record",): settings.record,
-        ("ledger", "file"): settings.ledger.file,
-    }.items():
-        yield from _try(loaded, place, expand_home, path, "file")[1]
 
 
 WRITTEN = (("log", "file"), ("ledger", "file"), ("api", "address_file"), ("record",))
@@ -149,6 +150,8 @@ def _pool_problems(
 ) -> Iterator[str]:
     checks: dict[str, Callable[[Any], Any]] = {
         "password_file": lambda path: read_secret(path, "password file"),
+        "tls_ca_file": lambda path: expand_home(path, "CA file"),
+        "cookie_file": lambda path: expand_home(path, "cookie file"),
         "proxy": parse_proxy,
         "tls_fingerprint": parse_fingerprint,
         "protocol": _check_protocol,

@@ -30,7 +30,7 @@ from miner.run.run_config import LedgerConfig, LiveConfig, LogConfig, ReloadedCo
 from miner.settings.field_types import listen_address
 from miner.settings.loading import Loaded
 from miner.settings.model import Settings
-from miner.settings.secrets import api_token, expand_home, log_file, secret_file_warnings
+from miner.settings.secrets import api_token, expand_home, file_to_write, secret_file_warnings
 from miner.settings.toml_lines import key_name
 from miner.settings.toml_text import tables
 from miner.stratum.difficulty import DIFF1_BY_DIGITS
@@ -101,7 +101,7 @@ class _Resolver:
             ethminer=listen_address(settings.api.ethminer),
             sgminer=listen_address(settings.api.sgminer),
             log=LogConfig(
-                log.console, log_file(log.file), log.format, log.max_megabytes << 20, log.keep
+                log.console, file_to_write(log.file), log.format, log.max_megabytes << 20, log.keep
             ),
             ledger=_ledger(settings),
             secrets=secrets_of(pools, token),

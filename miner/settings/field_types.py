@@ -105,7 +105,7 @@ def _known_shape(name: str) -> str:
 
 
 def _not_empty(path: object) -> object:
-    if path == "":  # which would mean the current folder
+    if isinstance(path, str) and not path.strip():  # "" would mean the current folder
         raise ValueError("must not be empty")
     return path
 

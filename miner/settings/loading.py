@@ -162,6 +162,8 @@ def _sentence(mistake: Any) -> str:
         case "literal_error":
             choices = re.findall(r"'([^']*)'", context["expected"])
             problem = not_one_of(short_line(str(value), 40), choices)
+            if not isinstance(value, str):
+                problem = f"must be one of {', '.join(choices)} in quotes, not {_type_name(value)}"
         case "greater_than" | "greater_than_equal":
             least = (
                 f"more than {context['gt']:g}" if "gt" in context else f"{context['ge']:g} or more"

@@ -28,13 +28,13 @@ def expand_home(path: Path | None, what: str) -> str | None:
         raise ConfigError(f"{what} {path}: unknown user; write the whole path") from error
 
 
-def log_file(path: Path | None) -> Path | None:
+def file_to_write(path: Path | None, purpose: str = "the log") -> Path | None:
     """Return `path` with a home directory in place of "~"; raises `ConfigError` for a folder."""
     expanded = expand_home(path, "file")
     if expanded is None:
         return None
     if os.path.isdir(expanded):
-        raise ConfigError(f"{path}: is a folder; name a file in it for the log")
+        raise ConfigError(f"{path}: is a folder; name a file in it for {purpose}")
     return Path(expanded)
 
 

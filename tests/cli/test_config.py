@@ -115,6 +115,13 @@ def test_check_reports_mistakes_of_form_and_of_meaning_together(
         ('"w"', '"w"\ntls_ca_file = "/no.pem"', "line 6: pools[1].tls_ca_file: CA file /no.pem: "),
         ('"w"', '"w"\n[log]\nfile = "~nobody-here/l"', "line 7: log.file: file ~nobody-here/l: "),
         ('"w"', '"w"\n[log]\nfile = "/"', "line 7: log.file: /: is a folder; name a file in it"),
+        ('"w"', '"w"\n[ledger]\nfile = "/"', "line 7: ledger.file: /: is a folder; name a file in"),
+        ('"w"', '"w"\n[api]\naddress_file = "/"', "line 7: api.address_file: /: is a folder; name"),
+        (
+            '"w"',
+            '"w"\ncookie_file = "~nobody-here/c"',
+            "line 6: pools[1].cookie_file: cookie file ",
+        ),
         ('"w"', '"w"\n[api]\ntoken_file = "/no"', "line 7: api.token_file: token file /no: cannot"),
     ],
 )
