@@ -17,6 +17,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from functools import lru_cache
 from io import BufferedReader, BufferedWriter, FileIO
+from itertools import chain
 from pathlib import Path
 
 if sys.platform != "win32":
@@ -71,6 +72,49 @@ _DIGEST_BYTES = 32
 
 def _digest(key: str, content: bytes) -> bytes:
     return hashlib.sha256(key.encode() + b"\0" + content).digest()
+
+
+def write_checked(path: Path, parts: Iterable[bytes | memoryview]) -> None:
+    """Write `parts` between the file's name and a digest of both; raises as `replace_file`."""
+
+    def whole() -> Iterator[bytes | memoryview]:
+        for part in chain((_header(path),), parts):
+            digest.update(part)
+            yield part
+        yield digest.digest()
+
+    digest = hashlib.blake2b()
+    replace_file(path, whole())
+
+
+def read_checked(path: Path, size: int, parts: Iterable[memoryview]) -> Iterator[memoryview]:
+    """Fill `parts`, of `size` bytes in all, from the file that `write_checked` wrote; yield each.
+
+    Raises OSError for a file that is missing or damaged: before the first part if its length is
+    wrong, after the last one for other damage.
+    """
+    header, digest = _header(path), hashlib.blake2b()
+    try:
+        with open_regular(path) as file:
+            whole = len(header) + size + digest.digest_size
+            if os.fstat(file.fileno()).st_size != whole or file.read(len(header)) != header:
+                raise OSError(errno.EIO, "damaged", str(path))
+            digest.update(header)
+            for part in parts:
+                file.readinto(part)
+                digest.update(part)
+                yield part
+            if file.read() != digest.digest():
+                raise OSError(errno.EIO, "damaged", str(path))
+    except OSError:
+        report_damage(path)
+        raise
+    with suppress(OSError):  # the folder may be read-only
+        os.utime(path)
+
+
+def _header(path: Path) -> bytes:
+    return f"{path.name}\n".encode()
 
 
 def open_regular(path: Path) -> BufferedReader:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import threading
 import time
@@ -17,13 +16,7 @@ import numpy as np
 from cachetools import LRUCache
 from numpy.typing import NDArray
 
-from miner.cached_files import (
-    delete_abandoned,
-    open_regular,
-    read_regular,
-    replace_file,
-    report_damage,
-)
+from miner.cached_files import delete_abandoned, delete_oldest, read_checked, write_checked
 from miner.catalog import find_variant, variants
 from miner.errors import BadValue, BadVariant, OutOfMemory
 from miner.progpow.epoch import Epoch
@@ -219,35 +212,16 @@ def _light_directory() -> Path:
 
 
 def _light_path(epoch: Epoch) -> Path:
-    return _light_directory() / f"{epoch.seed_epoch}-{epoch.light_items}.npy"
-
-
-def _checksum(cache: NDArray[np.uint32]) -> bytes:
-    return hashlib.blake2b(cache.data, digest_size=32).digest()
-
-
-def _npy_header(epoch: Epoch) -> bytes:
-    """Return the bytes before the data in the file of a light cache."""
-    fields = {"descr": "<u4", "fortran_order": False, "shape": (epoch.light_items, 16)}
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, fields)
-    return header.getvalue()
+    return _light_directory() / f"{epoch.seed_epoch}-{epoch.light_items}.light"
 
 
 def load_light_cache(epoch: Epoch) -> NDArray[np.uint32] | None:
     """Return the light cache from disk; None: missing or damaged."""
-    path, header = _light_path(epoch), _npy_header(epoch)
-    with suppress(OSError), open_regular(path) as file:
-        # Nothing is allocated for a shape that a damaged header claims.
-        size = os.fstat(file.fileno()).st_size
-        if file.read(len(header)) == header and size == len(header) + epoch.light_items * 64:
-            cache = np.empty((epoch.light_items, 16), np.uint32)
-            file.readinto(cache.data)
-            if read_regular(path.with_suffix(".sum"), 32) == _checksum(cache):
-                with suppress(OSError):  # the folder may be read-only
-                    os.utime(path)
-                return cache
-    report_damage(path)
+    cache = np.empty((epoch.light_items, 16), np.uint32)
+    with suppress(OSError):
+        for _ in read_checked(_light_path(epoch), cache.nbytes, [cache.data]):
+            pass
+        return cache
     return None
 
 
@@ -258,19 +232,8 @@ def store_light_cache(epoch: Epoch, cache: NDArray[np.uint32]) -> None:
         return
     path = _light_path(epoch)
     with suppress(OSError):
-        replace_file(path, (_npy_header(epoch), cache.data))
-        replace_file(path.with_suffix(".sum"), (_checksum(cache),))
-        room = DISK_BYTES
-        for kept in _newest_first():
-            room -= kept.lstat().st_size
-            if room < 0:
-                kept.unlink(missing_ok=True)
-                kept.with_suffix(".sum").unlink(missing_ok=True)
-
-
-def _newest_first() -> list[Path]:
-    found = [p for p in _light_directory().glob("*.npy") if not p.name.startswith(".")]
-    return sorted(found, key=lambda p: p.lstat().st_mtime, reverse=True)
+        write_checked(path, [cache.data])
+        delete_oldest(path.parent, path.suffix, DISK_BYTES)
 
 
 def prove_variant(variant: Variant) -> None:

@@ -1,12 +1,7 @@
-"""Datasets (DAGs) on disk, for devices that read one faster than they compute it.
-
-A file holds its name, which lists the epoch's parameters, the nodes, and a digest of both.
-"""
+"""Datasets (DAGs) on disk, for devices that read one faster than they compute it."""
 
 from __future__ import annotations
 
-import hashlib
-import os
 import shutil
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -15,13 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from miner.cached_files import (
-    delete_abandoned,
-    delete_oldest,
-    open_regular,
-    replace_file,
-    report_damage,
-)
+from miner.cached_files import delete_abandoned, delete_oldest, read_checked, write_checked
 from miner.devices.device import Device
 from miner.progpow.epoch import Epoch
 from miner.resources import cache_directory
@@ -48,7 +37,7 @@ class DatasetFile:
 
     @property
     def path(self) -> Path:
-        """The path of the file, in the cache directory."""
+        """The path of the file, in the cache directory; its name has the epoch's parameters."""
         epoch = self.epoch
         name = f"{epoch.seed_epoch}-{epoch.light_items}-{epoch.nodes}-{epoch.parents}{_SUFFIX}"
         return _folder() / name
@@ -58,24 +47,15 @@ class DatasetFile:
 
         Without a file, or with a damaged one, the last fraction is below 1. Raises `DeviceError`.
         """
-        header, digest = self._header(), hashlib.blake2b()
-        with suppress(OSError), open_regular(self.path) as file:
-            whole = len(header) + self.epoch.nodes * 64 + digest.digest_size
-            # Nothing is written to the device for a file of another length.
-            if os.fstat(file.fileno()).st_size == whole and file.read(len(header)) == header:
-                digest.update(header)
-                for first, count in self._slices():
-                    nodes = np.empty((count, 16), np.uint32)
-                    file.readinto(nodes.data)
-                    digest.update(nodes.data)
-                    device.write_nodes(first, nodes)
-                    yield min((first + count) / self.epoch.nodes, 0.99)
-                if file.read() == digest.digest():
-                    with suppress(OSError):  # the folder may be read-only
-                        os.utime(self.path)
-                    yield 1.0
-                    return
-        report_damage(self.path)
+        total, first = self.epoch.nodes, 0
+        parts = (np.empty(16 * count, np.uint32).data for _, count in self._slices())
+        with suppress(OSError):
+            for part in read_checked(self.path, 64 * total, parts):
+                nodes = np.frombuffer(part, np.uint32).reshape(-1, 16)
+                device.write_nodes(first, nodes)
+                first += len(nodes)
+                yield min(first / total, 0.99)
+            yield 1.0
 
     def store(self, device: Device, should_stop: Callable[[], bool]) -> None:
         """Write the selected dataset of `device`, then delete files beyond `DISK_BYTES`.
@@ -88,7 +68,7 @@ class DatasetFile:
             folder.mkdir(parents=True, exist_ok=True)
             delete_abandoned(folder)
             if shutil.disk_usage(folder).free >= self.epoch.dataset_bytes + LEFT_FREE:
-                replace_file(self.path, self._parts(device, should_stop))
+                write_checked(self.path, self._parts(device, should_stop))
                 delete_oldest(folder, _SUFFIX, max(DISK_BYTES, self.path.stat().st_size))
 
     def delete(self) -> None:
@@ -96,27 +76,37 @@ class DatasetFile:
         with suppress(OSError):
             self.path.unlink()
 
-    def _parts(
-        self, device: Device, should_stop: Callable[[], bool]
-    ) -> Iterator[bytes | memoryview]:
-        header, digest = self._header(), hashlib.blake2b()
-        digest.update(header)
-        yield header
+    def _parts(self, device: Device, should_stop: Callable[[], bool]) -> Iterator[memoryview]:
         for first, count in self._slices():
             if should_stop():
                 raise Interrupted
-            nodes = device.read_nodes(first, count)
-            digest.update(nodes.data)
-            yield nodes.data
-        yield digest.digest()
-
-    def _header(self) -> bytes:
-        return f"{self.path.name}\n".encode()
+            yield device.read_nodes(first, count).data
 
     def _slices(self) -> Iterator[tuple[int, int]]:
         nodes = self.epoch.nodes
         for first in range(0, nodes, SLICE_NODES):
             yield first, min(SLICE_NODES, nodes - first)
+
+
+class Filling:
+    """Fills a dataset: reads it from `file`, or else has the device generate it."""
+
+    def __init__(
+        self, generating: Iterator[float], file: DatasetFile | None, device: Device
+    ) -> None:
+        self._generating, self._file, self._device = generating, file, device
+        self.loaded = False
+        """Whether the whole dataset came from the file."""
+
+    def steps(self) -> Iterator[float]:
+        """Fill the dataset and yield the fraction done."""
+        if self._file is not None:
+            yield next(self._generating)  # allocates and selects the dataset
+            for done in self._file.load(self._device):
+                self.loaded = done == 1.0
+                yield done
+        if not self.loaded:
+            yield from self._generating
 
 
 def _folder() -> Path:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from miner.devices.device import Device, Image
 from miner.devices.tuning import Tuning
-from miner.engine.dataset_files import DatasetFile
+from miner.engine.dataset_files import DatasetFile, Filling
 from miner.engine.job_heights import EpochInterruptions, HeightDoubt
 from miner.engine.opened_device import OpenedDevice, WorkerReports
 from miner.engine.proof import prove_dataset
@@ -240,7 +240,7 @@ class Datasets:
         if filler is None or should_stop():
             return False
         file = DatasetFile(epoch) if self._on_disk and device.dialect is not None else None
-        filling = _Filling(device.generate(epoch, light, filler), file, device)
+        filling = Filling(device.generate(epoch, light, filler), file, device)
         for done in filling.steps():
             opened.slot.wait(lambda: should_stop() or not opened.slot.paused)
             if should_stop():
@@ -261,27 +261,6 @@ class Datasets:
         self._ready_at = opened.now()
         self._build_seconds = self._ready_at - begun
         return True
-
-
-class _Filling:
-    """Fills a dataset: reads it from `file`, or else has the device generate it."""
-
-    def __init__(
-        self, generating: Iterator[float], file: DatasetFile | None, device: Device
-    ) -> None:
-        self._generating, self._file, self._device = generating, file, device
-        self.loaded = False
-        """Whether the whole dataset came from the file."""
-
-    def steps(self) -> Iterator[float]:
-        """Fill the dataset and yield the fraction done."""
-        if self._file is not None:
-            yield next(self._generating)  # allocates and selects the dataset
-            for done in self._file.load(self._device):
-                self.loaded = done == 1.0
-                yield done
-        if not self.loaded:
-            yield from self._generating
 
 
 def bytes_needed(device: Device, epoch: Epoch) -> int:
