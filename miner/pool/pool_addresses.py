@@ -152,8 +152,9 @@ def parse_pool_url(
 ) -> PoolUrl:
     """Parse "[scheme://][user[:password]@]host:port[/path]" with percent-encoded credentials.
 
-    A path is appended to the user after a slash, `worker` after a dot. For a node, over HTTP, the
-    path stays a path and `worker` is ignored. `user` and `password` override those of the
+    A path is appended to the user after a slash, `worker` after a dot, before an e-mail address
+    that follows a slash, and not twice. For a node, over HTTP, the path stays a path and `worker`
+    is ignored. `user` and `password` override those of the
     address, except for a password of "x"; `fallback` is used if neither has a password. Raises
     `ConfigError`, whose message contains no password.
     """
@@ -177,7 +178,7 @@ def parse_pool_url(
         _check_login(f"pool {host}:{port}", "worker", worker)
         if not name:
             raise ConfigError(f"pool {host}:{port}: a worker needs a user")
-        name = f"{name}.{worker}"
+        name = _with_worker(name, worker)
     if not password or password == DEFAULT_PASSWORD:
         password = own_password or password or fallback
     for what, value in (("user", name), ("password", password), ("path", path)):
@@ -185,6 +186,13 @@ def parse_pool_url(
     return PoolUrl(
         host, port, name, password, scheme.transport, protocol=scheme.protocol, path=path
     )
+
+
+def _with_worker(user: str, worker: str) -> str:
+    account, slash, rest = user.partition("/")
+    if "@" not in rest:
+        account, slash, rest = user, "", ""
+    return f"{account.removesuffix(f'.{worker}')}.{worker}{slash}{rest}"
 
 
 def _split_scheme(text: str) -> tuple[Scheme, str]:

@@ -71,7 +71,7 @@ class PoolSettings(_Model):
     )
     """Pool password; most pools ignore it."""
     worker: Annotated[Text | None, Flag("-w", "--worker")] = Field(default=None, examples=["rig1"])
-    """Worker name, appended to the user after a dot."""
+    """Worker name, appended to the user after a dot, unless the user ends in it."""
     tls_insecure: Annotated[bool, Flag("--tls-insecure")] = False
     """Accept any TLS certificate. An attacker on the path can then take your shares."""
     tls_ca_file: Annotated[FilePath | None, Flag("--tls-ca-file", metavar="FILE")] = Field(

@@ -132,7 +132,13 @@ def test_a_path_is_appended_to_the_user() -> None:
 
 
 def test_a_worker_is_appended_to_the_user() -> None:
-    assert parse_pool_url("host:1", user="RWallet", worker="rig1").user == "RWallet.rig1"
+    for user in ("RWallet", "RWallet.rig1"):
+        assert parse_pool_url("host:1", user=user, worker="rig1").user == "RWallet.rig1"
+    named = parse_pool_url("ann@mail.example@host:1".replace("@", "%40", 1), worker="rig1")
+    assert named.user == "ann@mail.example.rig1"
+    for url, user in (("W@host:1/ann@mail.example", None), ("host:1", "W/ann@mail.example")):
+        assert parse_pool_url(url, user, worker="rig1").user == "W.rig1/ann@mail.example"
+    assert parse_pool_url("host:1", "W/x", worker="rig1").user == "W/x.rig1"
     with pytest.raises(ConfigError, match="worker needs a user"):
         parse_pool_url("host:1", worker="rig1")
     with pytest.raises(ConfigError, match="the worker is not up to 256 printable ASCII"):
