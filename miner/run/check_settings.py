@@ -16,10 +16,10 @@ from miner.errors import BadValue, ConfigError, MinerError
 from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import PLAIN, choose_protocol, known_protocols
-from miner.run.resolve_pools import chosen_coin, pool_url, wallet_notes
+from miner.run.resolve_pools import chosen_coin, login_notes, pool_url, wallet_notes
 from miner.safe_text import without_login, without_wallets
 from miner.settings.loading import Loaded, validate
-from miner.settings.model import DeviceSettings, PoolSettings, Settings
+from miner.settings.model import ApiSettings, DeviceSettings, PoolSettings, Settings
 from miner.settings.secrets import (
     api_token,
     expand_home,
@@ -103,11 +103,20 @@ def notes(loaded: Loaded) -> Iterator[str]:
     yield from secret_file_warnings(loaded.settings)
     coin = chosen_coin(loaded.settings)
     urls = [pool_url(pool, coin) for pool in loaded.settings.pools]
+    yield from login_notes(loaded.settings.pools)
     yield from wallet_notes(urls, coin, loaded.settings.variant)
+    yield from unused_api_settings(loaded.settings.api)
     for number, pool in enumerate(loaded.settings.pools, 1):
         host = without_login(pool.url).rpartition("://")[2].partition(":")[0]
         if host.lower().endswith(".example"):
             yield f"pools[{number}] has an example address; replace it with your pool's"
+
+
+def unused_api_settings(api: ApiSettings) -> Iterator[str]:
+    """Yield a sentence if the API is off although other settings need it."""
+    given = [name for name in ("panels", "hosts") if getattr(api, name)]
+    if given and not api.listen:
+        yield f"[api] {given[0]} has no effect, since listen is off"
 
 
 def summary(settings: Settings) -> str:

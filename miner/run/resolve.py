@@ -19,8 +19,10 @@ from miner.devices.tuning import Tuning, tuning_of
 from miner.ledger import LEDGER_FILE
 from miner.net.address import PoolUrl
 from miner.resources import state_directory
+from miner.run.check_settings import unused_api_settings
 from miner.run.resolve_pools import (
     chosen_coin,
+    login_notes,
     pool_urls,
     secrets_of,
     wallet_notes,
@@ -242,7 +244,9 @@ def _notes(
         *shown,
         *(f"{absent}; mining with the devices found" for absent in chosen.absent),
         *secret_file_warnings(settings),
+        *login_notes(settings.pools),
         *wallet_notes(pools, chosen_coin(settings), settings.variant),
+        *unused_api_settings(settings.api),
         *_unmatched(settings, [*chosen.use, *chosen.unusable]),
     ]:
         yield "note", sentence

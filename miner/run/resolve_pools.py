@@ -13,7 +13,7 @@ from miner.net.socks import parse_proxy
 from miner.net.tls import parse_fingerprint, tls_context
 from miner.pool.pool_addresses import NODE, Scheme, choose_protocol, parse_pool_url
 from miner.resources import variable
-from miner.safe_text import shortened, without_wallets
+from miner.safe_text import shortened, shortened_user, without_wallets
 from miner.settings.environment import COOKIE_VARIABLE
 from miner.settings.model import PoolSettings, Settings
 from miner.settings.secrets import expand_home, read_secret
@@ -118,6 +118,23 @@ def wallets_of(pools: Sequence[PoolUrl]) -> tuple[str, ...]:
     for url in pools:
         texts += login_parts(url.user.rpartition(".")[0] or url.user)
     return tuple(dict.fromkeys(filter(None, texts)))
+
+
+def login_notes(pools: Sequence[PoolSettings]) -> Iterator[str]:
+    """Yield a sentence for each pool whose login is given twice, with different values."""
+    for pool in pools:
+        url = parse_pool_url(pool.url)
+        if url.transport.is_http:
+            continue
+        if url.user and pool.user and url.user != pool.user:
+            shown = shortened_user(pool.user), shortened_user(url.user)
+            yield f"{url.label}: the user {shown[0]} replaces {shown[1]}, the one in the address"
+        account = (pool.user or url.user).partition("/")[0]
+        if pool.worker and "." in account and "@" not in account:
+            ending = account.rpartition(".")[2]
+            if ending != pool.worker and not ending.isdecimal():  # a number is a difficulty
+                text = f"the worker {pool.worker} is added to a user that ends in .{ending} already"
+                yield f"{url.label}: {text}; remove one of them"
 
 
 def wallet_notes(pools: Sequence[PoolUrl], coin: Coin | None, variant: str | None) -> Iterator[str]:

@@ -283,3 +283,10 @@ def test_init_leaves_no_part_of_a_file_on_a_full_disk(
     ran = run("config", "init", tmp_path / "x")
     assert (ran.code, list(tmp_path.iterdir())) == (2, [])
     assert ran.err.endswith("x: cannot be written: No space left on device\n")
+
+
+def test_settings_of_an_api_that_is_off_are_noted(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, FILE + '[api]\nlisten = "off"\npanels = true\n')
+    assert (
+        "note: [api] panels has no effect, since listen is off" in run("config", "check", path).out
+    )

@@ -8,7 +8,7 @@ import pytest
 
 from miner.catalog import find_coin
 from miner.net.address import PASSWORD_VARIABLE
-from miner.run.resolve_pools import pool_url, wallet_notes
+from miner.run.resolve_pools import login_notes, pool_url, wallet_notes
 from miner.settings.environment import COOKIE_VARIABLE
 from miner.settings.model import PoolSettings
 
@@ -89,6 +89,24 @@ def test_a_fingerprint_and_a_proxy_are_kept() -> None:
     assert got.tls_fingerprint == "ab" * 32
     assert got.proxy == "socks5://me:hunter2@tor:9050"
     assert "hunter2" not in repr(got)
+
+
+@pytest.mark.parametrize(
+    ("pool", "note"),
+    [
+        ({"url": "a@h:1", "user": "b"}, "the user b replaces a, the one in the address"),
+        ({"url": "a@h:1", "user": "a"}, None),
+        ({"url": "http://rpc:pass@h:1", "user": "RWallet"}, None),
+        ({"url": "w.r1@h:1", "worker": "r2"}, "the worker r2 is added to a user that ends in .r1"),
+        ({"url": "w.r1@h:1", "worker": "r1"}, None),
+        ({"url": "h:1", "user": "w.5000", "worker": "r1"}, None),
+        ({"url": "h:1", "user": "ann@mail.example", "worker": "r1"}, None),
+    ],
+)
+def test_notes_on_logins(pool: dict[str, str], note: str | None) -> None:
+    notes = list(login_notes([PoolSettings(**pool)]))
+    assert len(notes) == (note is not None)
+    assert note is None or note in notes[0]
 
 
 RIGHT = "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FV"
