@@ -22,9 +22,9 @@ from miner.api.metrics import metrics
 from miner.sensors import nvidia, sysfs
 from miner.settings.model import ApiSettings
 from miner.telemetry import Reading, Snapshot
-from miner.telemetry.events import DatasetBuilding, SensorsRead
+from miner.telemetry.events import DatasetBuilding, SensorsRead, SettingsRead
 from miner.work import Outcome
-from tests.fakes.rig import ONE, busy_rig
+from tests.fakes.rig import ONE, busy_rig, rig_of
 from tests.harness.child import captured
 
 CHECKOUT = Path(__file__).parents[2]
@@ -250,6 +250,23 @@ def test_the_overview_reads_few_series_of_each_rig(exposed_series: Series) -> No
     told = re.search(r"\*Overview\* reads at most (\d+) series of each rig with one pool", page)
     assert told
     assert most == int(told[1])
+
+
+def series_of(cards: int, lean: bool) -> int:
+    """Return the number of series of a rig with one pool."""
+    rig = rig_of(cards)
+    rig.emit(SettingsRead(digest="5f70bf18a086"))
+    lines = metrics(rig.telemetry.snapshot(), lean).splitlines()
+    return sum(not line.startswith(b"#") for line in lines)
+
+
+@pytest.mark.parametrize("path", ["/metrics", "/metrics?lean=1"])
+def test_the_page_on_farms_counts_the_series(path: str) -> None:
+    page = (CHECKOUT / "docs/howto/farm.md").read_text("utf-8")
+    row = re.search(rf"^\| `{re.escape(path)}` \| (\d+) \| (\d+) \|", page, re.MULTILINE)
+    assert row
+    seven, eight = (series_of(cards, lean="lean" in path) for cards in (7, 8))
+    assert row.groups() == (str(eight), str(eight - seven))
 
 
 def test_the_rows_of_a_table_can_be_joined() -> None:
