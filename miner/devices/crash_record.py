@@ -28,7 +28,6 @@ ROWS = 64
 """The first row is the identity of the boot, each other one is of one device and thread."""
 
 SEARCHING = "searching"
-"""Devices search nearly all the time, so only a crash that names the device's thread counts."""
 
 
 class ShapeOnTrial(NamedTuple):

@@ -20,7 +20,8 @@ from miner.progpow.variant import Variant
 from miner.work import DeviceInfo
 
 MOST_CRASHES = 2
-"""Crashes since the boot after which a device is left out."""
+"""Crashes since the boot after which a device is left out, or a launch shape that the device had
+searched in before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,15 +32,17 @@ class Crash:
     """Name of the device."""
     call: str
     count: int
-    """Crashes in calls of this device since the boot; those of a trial do not count."""
+    """Crashes since the boot: those of trials of `shape`, or else those of the device."""
     shape: str | None = None
     """The launch shape that was on trial."""
+    leaves_out: bool = False
+    """Whether that shape is left out from now on."""
 
     def __str__(self) -> str:
         text = f"an earlier run ended while {self.device} was {self.call}"
-        if self.shape is None:
-            return text
-        return f"{text} in the launch shape {self.shape}; it is not tried again on this model"
+        if self.shape is not None:
+            text += f" in the launch shape {self.shape}"
+        return f"{text}; it is not tried again on this model" if self.leaves_out else text
 
 
 def count_crashes(results: TrialResults) -> list[Crash]:
@@ -60,12 +63,16 @@ def _leave_out(results: TrialResults, trial: ShapeOnTrial, what: str) -> None:
 
 
 def _counted(results: TrialResults, call: RecordedCall) -> Crash:
-    if call.trial is not None:
-        _leave_out(results, call.trial, call.what)
-        return Crash(call.device, call.what, 0, call.trial.names[0])
-    count = _crashes(results, call.key)[0] + 1
-    results.keep(f"{count} {call.what}", "crashes", call.key)
-    return Crash(call.device, call.what, count)
+    trial = call.trial
+    key = call.key if trial is None else repr((trial.where, trial.names))
+    count = _crashes(results, key)[0] + 1
+    results.keep(f"{count} {call.what}", "crashes", key)
+    if trial is None:
+        return Crash(call.device, call.what, count)
+    leaves_out = count >= MOST_CRASHES or not trial.is_proved
+    if leaves_out:
+        _leave_out(results, trial, call.what)
+    return Crash(call.device, call.what, count, trial.names[0], leaves_out)
 
 
 def crash_problem(results: TrialResults, info: DeviceInfo) -> str | None:
@@ -102,8 +109,8 @@ def _suspects(content: bytes) -> list[RecordedCall]:
     """Return the call that ended the process, or one call for each shape on trial that may have;
     none if the cause is unknown.
 
-    A process that ends without a fault was killed, or a driver called `exit`; shapes that the
-    device has searched in before are not suspected of that.
+    A process that ends without a fault was killed, or a driver called `exit`. Devices search nearly
+    all the time, so a search in a shape that has searched before is not suspected of that.
     """
     calls, fault = read_record(content)
     thread = re.search(rb"Current thread 0x([0-9a-f]+)", fault)
@@ -111,7 +118,11 @@ def _suspects(content: bytes) -> list[RecordedCall]:
         suspects = [call for call in calls if call.thread == int(thread[1], 16)]
     else:
         # Wrongly suspecting a shape costs little; a shape that ends each run must be found.
-        suspects = [call for call in calls if call.trial and (fault or not call.trial.is_proved)]
+        suspects = [
+            call
+            for call in calls
+            if call.trial and (fault or call.what != SEARCHING or not call.trial.is_proved)
+        ]
         suspects = suspects or [c for c in calls if c.trial is None and c.what != SEARCHING]
     if all(call.trial for call in suspects):
         return list({call.trial: call for call in suspects}.values())
