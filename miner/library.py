@@ -1,6 +1,7 @@
 """The functions that `import miner` offers to other programs; see docs/library.md.
 
 They share one verifier, which keeps light caches in memory and on disk. Any thread may call them.
+Numbers may be NumPy's; other types than whole numbers raise `TypeError`.
 Classes that are imported under their own name (`as`) are offered too.
 """
 
@@ -9,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from operator import index
 from typing import Literal
 
 import numpy as np
@@ -72,7 +74,7 @@ def light_cache(variant: Variant, height: int) -> NDArray[np.uint32]:
     next epoch ready. Raises `BadValue` for an impossible height and for a light cache of more than
     1 GiB, `OutOfMemory` if it does not fit into this machine's memory.
     """
-    cache = _verifier().light_cache(variant.epoch_at(height)).view()
+    cache = _verifier().light_cache(variant.epoch_at(index(height))).view()
     cache.flags.writeable = False
     return cache
 
@@ -86,6 +88,7 @@ def hash(variant: Variant, height: int, header_hash: bytes, nonce: int) -> Diges
     `light_cache` does, and `BadValue` for a header hash that is not 32 bytes or a nonce outside 64
     bits.
     """
+    height, nonce = index(height), index(nonce)
     hashing.input_words(header_hash, nonce)  # before a light cache is built
     epoch = variant.epoch_at(height)
     _verifier().light_cache(epoch)
@@ -99,7 +102,7 @@ def final_hash(variant: Variant, header_hash: bytes, nonce: int, mix_hash: bytes
     invent. For most coins it is the hash of the block. Raises `BadValue` for header hashes, mix
     hashes and nonces of another size.
     """
-    return hashing.final_hash(variant, header_hash, nonce, mix_hash)
+    return hashing.final_hash(variant, header_hash, index(nonce), mix_hash)
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +135,7 @@ def verify_share(
     pool's job: a client that could choose it would have a light cache built for each share. Raises
     as `hash` does, and `BadValue` for a target that is not 0 to 2**256 - 1.
     """
-    if not 0 <= target <= LARGEST_TARGET:
+    if not 0 <= index(target) <= LARGEST_TARGET:
         raise BadValue("target", f"{target} is outside 0 to 2**256 - 1")
     if mix_hash is not None:
         claimed = Digest(mix_hash, final_hash(variant, header_hash, nonce, mix_hash))
@@ -159,6 +162,7 @@ def kernel_source(
     epoch. `shape` is a launch shape of docs/devices.md. Raises `BadValue` for unknown names and
     impossible heights.
     """
+    height = index(height)
     epoch, layout = variant.epoch_at(height), shape_named(shape)
     if kernel == "search":
         return search_source(variant, variant.period_at(height), epoch, dialect, layout)

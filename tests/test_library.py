@@ -158,6 +158,17 @@ def test_bad_arguments_are_named_before_anything_is_built(
     assert caught.value.field == field
 
 
+def test_numbers_may_be_numpys_but_not_fractions_or_texts() -> None:
+    variant, height, header_hash, nonce = SHARE
+    numbers = np.int64(height), np.uint64(nonce)
+    assert miner.hash(variant, numbers[0], header_hash, numbers[1]).value == VALUE
+    assert miner.final_hash(variant, header_hash, numbers[1], ANSWER.mix_hash) == ANSWER.final_hash
+    for wrong in (0.5, "1"):
+        for values in ((wrong, header_hash, nonce), (height, header_hash, wrong)):
+            with pytest.raises(TypeError, match="cannot be interpreted as an integer"):
+                miner.hash(variant, *values)
+
+
 @pytest.mark.parametrize("target", [-1, 2**256])
 def test_a_target_has_256_bits(target: int) -> None:
     with pytest.raises(BadValue, match=r"^target: "):
