@@ -136,6 +136,8 @@ def _parse(key: Key, text: str) -> Any:
             return text.lower() in _TRUE
         raise ValueError(f"must be true or false, not {short_line(text, 40)!r}")
     if key.type is tuple:
+        if re.search(r"^\[\s*[\"']|[\"']\s*\]$", text):
+            raise ValueError("write the values without brackets and quotes, separated by commas")
         return [part.strip() for part in text.split(",") if part.strip()]
     if key.type in (int, float):
         try:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 
 from miner.errors import ConfigError
 from miner.net.address import DEFAULT_PASSWORD
-from miner.resources import read_text
+from miner.resources import QUOTED, is_quoted, read_text
 from miner.safe_text import HIDDEN, shortened_user, without_login
 from miner.settings.field_types import token_problem
 from miner.settings.loading import Loaded
@@ -60,6 +60,8 @@ def read_secret(path: Path, what: str) -> str:
     first = text.split("\n", 1)[0].strip()
     if not first:
         raise ConfigError(f"{what} {path}: its first line is empty")
+    if is_quoted(first):
+        raise ConfigError(f"{what} {path}: its first line {QUOTED}")
     return first
 
 

@@ -114,7 +114,8 @@ def merge_sources(
     raw.problems += [
         f"command line: {key_name(place)}: {QUOTED}"
         for place, text in _texts(given, ())
-        if is_quoted(text)
+        # The parts of a list in quotes, as '0,1', have one quote each.
+        if is_quoted(text) or (isinstance(place[-1], int) and text[:1] in ("'", '"'))
     ]
     raw.problems += [
         _character_problem(raw, place, character)

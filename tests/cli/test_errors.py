@@ -212,6 +212,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["-a", "kawpow", *POOL, "--no-ledger=false"], 2, "cannot be switched off here; leave it out"),
     (["-a", "kawpow", *POOL, "--tls-insecure=maybe"], 2, "'maybe' is neither on nor off"),
     (["-a", "kawpow", "-o", "h:1", "-u", "\u201cw\u201d"], 2, "is in quotes, which would become p"),
+    (["-a", "kawpow", *POOL, "-d", "'0,1'"], 2, "devices.use[1]: is in quotes, which would become"),
     (["mine", "-c", "a.toml", "b.toml"], 2, "name one settings file, as FILE or with -c"),
     (["-a", "kawpow", "-o", "a:1,b", "-u", "w"], 2, "url: contains a comma; give each pool"),
     (["-a", "kawpow", "-p", "stratum+tcp://h:1"], 2, "-p is the password; the address of a pool"),
@@ -334,6 +335,7 @@ def test_an_unusable_password_file(tmp_path: Path) -> None:
     for data, sentence in (
         (None, "cannot be read: No such file"),
         (b"\n", "its first line is empty"),
+        (b"'secret99'\r\n", "its first line is in quotes, which would become part of the value"),
         (b"\xff", "is not UTF-8 text"),
         (b"hunt\x07er2\n", "the password is not up to 256 printable"),
     ):

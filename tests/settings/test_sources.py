@@ -292,6 +292,14 @@ def test_typographic_quotes_are_refused_as_straight_ones_are(tmp_path: Path, tex
         load(path, {"pools": [{"url": "h:1", "user": text}]})
 
 
+def test_a_list_of_toml_or_json_in_a_variable_is_refused(tmp_path: Path) -> None:
+    path = settings_file(tmp_path, FILE)
+    with pytest.raises(ConfigError, match=r"_USE: write the values without brackets and quotes"):
+        load(path, environ={"PROGPOW_MINER_DEVICES_USE": '["0", "1"]'})
+    kept = load(path, environ={"PROGPOW_MINER_DEVICES_USE": "*[34]080*,[0-9]"})
+    assert kept.settings.devices.use == ("*[34]080*", "[0-9]")
+
+
 def test_the_environment_may_name_a_file_in_the_home_directory(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
