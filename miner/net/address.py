@@ -129,7 +129,8 @@ def listen_problem(error: Exception) -> str:
 def listen_error(sentence: str, error: Exception) -> AddressTaken | ConfigError:
     """Return the error for an address that cannot be listened on: one that may mend itself, or a
     mistake in the settings."""
-    passes = isinstance(error, OSError) and error.errno in (errno.EADDRINUSE, errno.EADDRNOTAVAIL)
+    passing = (errno.EADDRINUSE, errno.EADDRNOTAVAIL, socket.EAI_AGAIN)
+    passes = isinstance(error, OSError) and error.errno in passing
     return AddressTaken(sentence) if passes else ConfigError(sentence)
 
 

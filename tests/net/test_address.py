@@ -9,8 +9,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.errors import ConfigError
-from miner.net.address import HostPort, check_exposure, listen_problem, parse_host_port
+from miner.errors import AddressTaken, ConfigError
+from miner.net.address import (
+    HostPort,
+    check_exposure,
+    listen_error,
+    listen_problem,
+    parse_host_port,
+)
 
 
 @pytest.mark.parametrize(
@@ -95,3 +101,12 @@ def test_only_a_loopback_address_needs_no_token(host: str, loopback: bool) -> No
 )
 def test_why_an_address_cannot_be_listened_on(error: Exception, problem: str) -> None:
     assert listen_problem(error) == problem
+
+
+def test_an_address_may_be_free_or_known_later() -> None:
+    for number in (errno.EADDRINUSE, errno.EADDRNOTAVAIL):
+        assert isinstance(listen_error("x", OSError(number, "x")), AddressTaken)
+    no_dns_yet = socket.gaierror(socket.EAI_AGAIN, "Temporary failure in name resolution")
+    assert isinstance(listen_error("x", no_dns_yet), AddressTaken)
+    for final in (OSError(errno.EACCES, "x"), socket.gaierror(socket.EAI_NONAME, "x")):
+        assert isinstance(listen_error("x", final), ConfigError)
