@@ -126,7 +126,9 @@ class NetworkStream:
         if first and not data:
             raise ConnectionLost(f"the pool closed the connection without an answer{TLS_HINT}")
         if first and data.startswith(TLS_ALERT):
-            raise ConnectionLost("the port is for TLS; write stratum+tls:// before its address")
+            raise ConnectionLost(
+                "the port is for TLS; write stratum+tls:// before its address", Cause.NO_TLS
+            )
         return data
 
     def write(self, data: bytes) -> None:

@@ -15,7 +15,7 @@ from miner.net.address import PoolUrl
 from miner.pool.connections import Connection, Connections
 from miner.pool.failover import MAX_RETRY_SECONDS, Failover, GiveUpTimer, PoolEntry
 from miner.pool.share_router import ShareRouter
-from miner.stratum.dialects import DIALECTS
+from miner.stratum.dialects import DIALECTS, UNRELATED_CAUSES
 from miner.stratum.pool_events import Reconnect
 from miner.stratum.session import UNANSWERED_SHARES
 from miner.work import JobSink
@@ -101,12 +101,10 @@ class Attempt:
 
     def suggests_other_dialect(self, error: PoolError) -> bool:
         """Return whether `error`, which ended it, fits a pool of another dialect: it sent
-        nothing or nothing that makes sense. A ban or a busy pool says nothing about the dialect."""
-        if self.connected_at is None or self.logged_in_at is not None:
-            return False
-        if error.cause in (Cause.BANNED, Cause.LOGIN_LATER):
-            return False
-        return not self.understood or isinstance(error, ProtocolError | WrongDialect)
+        nothing or nothing that makes sense."""
+        before_login = self.connected_at is not None and self.logged_in_at is None
+        made_sense = self.understood and not isinstance(error, ProtocolError | WrongDialect)
+        return before_login and not made_sense and error.cause not in UNRELATED_CAUSES
 
     def next_url(self, url: PoolUrl) -> PoolUrl:
         """Return the address for the next attempt at the pool listed with `url`: another port if

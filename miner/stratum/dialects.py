@@ -30,6 +30,10 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """By name, in the order in which detection tries them on a pool."""
 
 
+UNRELATED_CAUSES = frozenset({Cause.BANNED, Cause.LOGIN_LATER, Cause.NO_TLS})
+"""Causes of failures that say nothing about the dialect of a pool."""
+
+
 def recognise(method: str, params: object) -> Dialect | None:
     """Return the dialect of a client whose first message this is, None if unknown."""
     version = params[1] if isinstance(params, list) and len(params) > 1 else None

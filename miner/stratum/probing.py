@@ -15,7 +15,7 @@ from miner.progpow.variant import Variant
 from miner.stratum import pool_events
 from miner.stratum.bans import banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
-from miner.stratum.dialects import DIALECTS
+from miner.stratum.dialects import DIALECTS, UNRELATED_CAUSES
 from miner.stratum.difficulty import expected_hashes
 from miner.stratum.outcomes import temporary_cause
 from miner.stratum.session import ODD_ANSWER_SECONDS, READ_BYTES
@@ -141,7 +141,8 @@ class _DialectAttempt:
         """Whether the pool sent anything that makes sense in this dialect."""
         self._misfit: str | None = None
         self.fault: PoolError | None = None
-        """The pool's internal error, which a request of another dialect may cause."""
+        """Its error if the pool is busy, or had an internal error, which a request of another
+        dialect may cause."""
 
     async def run(self) -> str | None:
         """Collect until all is known or time is up; return why the dialect does not fit, None if
@@ -169,17 +170,15 @@ class _DialectAttempt:
         return "its answer is not JSON" if malformed else f"no answer within {patience:g} s"
 
     def _after_error(self, error: PoolError) -> str | None:
+        reason = str(error)
         if error.cause in (Cause.LOGIN_LATER, Cause.POOL_FAULT):
-            refusal = ConnectionLost(f"{self.result.url}: {error}; try later", error.cause)
-            if error.cause is Cause.LOGIN_LATER:
-                raise refusal from error
-            self.fault = refusal
-        elif error.cause is Cause.BANNED:
-            raise error
-        elif self._understood and isinstance(error, ConnectionLost):
-            self._add_quirk(str(error))
+            self.fault = ConnectionLost(f"{self.result.url}: {reason}; try later", error.cause)
+        if error.cause in UNRELATED_CAUSES:
+            raise self.fault or error
+        if self._understood and isinstance(error, ConnectionLost):
+            self._add_quirk(reason)
             return self._misfit
-        return self._misfit or str(error)
+        return self._misfit or reason
 
     async def _converse(self, limit: asyncio.Timeout) -> None:
         self._started_at = self._clock.now()

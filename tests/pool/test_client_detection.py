@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from miner.errors import Cause, ConnectionLost
 from miner.net.address import PoolUrl
 from miner.stratum.dialects import DIALECTS
 from miner.telemetry import events
@@ -121,6 +122,17 @@ async def test_a_dialect_is_detected_a_second_later_for_each_that_is_tried_befor
         # The login of Zano's dialect is ETHPROXY's.
         found = DIALECTS["ethproxy" if name == "zano" else name]
         assert remark.text == f"it speaks {found.title}"
+
+
+async def test_a_port_for_tls_is_not_asked_in_other_dialects() -> None:
+    bench = Bench([ANY])
+    streams = [FakeStream() for _ in range(3)]
+    for stream in streams:
+        stream.breaks(ConnectionLost("the port is for TLS", Cause.NO_TLS))
+    bench.dial.ready(ANY.host, *streams)
+    async with running(bench):
+        await bench.clock.advance(10)
+        assert [s.requests()[0]["params"] for s in streams] == [["progpow-miner/0"]] * 3
 
 
 @pytest.mark.parametrize("number", [1, None])

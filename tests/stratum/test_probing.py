@@ -212,6 +212,13 @@ def test_pool_that_only_has_internal_errors_speaks_no_dialect() -> None:
     assert all(stream.closed for stream in failing)
 
 
+def test_port_for_tls_is_an_error_and_no_other_dialect_is_tried() -> None:
+    for_tls = FakeStream()
+    for_tls.breaks(ConnectionLost("the port is for TLS", Cause.NO_TLS))
+    with pytest.raises(ConnectionLost, match="the port is for TLS"):
+        probe(for_tls, stream_of(LOGIN), protocols=["kawpow", "ethproxy"])
+
+
 def test_unreachable_pool_is_an_error() -> None:
     with pytest.raises(ConnectionLost, match="nothing listens there"):
         probe()
