@@ -124,6 +124,7 @@ class Connections:
             user=url.user, password=url.password, agent=self._agent, variant=self._variant,
             session=self.count, host=url.host, port=url.port, diff1=self._diff1,
             seed_of=self._seed_of, resume=pool.resumable, left_out=left_out,
+            is_uncertain=pool.detection.is_uncertain,
         )  # fmt: skip
         if self._recorder:
             stream = self._recorder.wrap(stream, url, name, opening, self._rig)

@@ -67,6 +67,8 @@ class Opening:
     seed hashes."""
     resume: str | None = None
     """Name of an earlier session with this pool, for dialects that can resume one."""
+    is_uncertain: bool = False
+    """Another dialect, which was tried before, may fit the pool better."""
     left_out: Set[str] = frozenset()
     """Optional methods that are not sent to this pool; may grow."""
 

@@ -68,6 +68,15 @@ class Detection:
         """Whether `current` was not tried yet."""
         return self.current not in self._failures
 
+    @property
+    def is_uncertain(self) -> bool:
+        """Whether a protocol that was tried before may fit better than `current`: the pool refused
+        neither of them yet."""
+        refused = {n for n, failure in self._failures.items() if failure.cause is Cause.DIALECT}
+        return (
+            bool(self._failures.keys() - refused - {self.current}) and self.current not in refused
+        )
+
     def confirm(self) -> bool:
         """Record that the pool accepted `current`; return whether this is new."""
         news, self.found = not self.found, True

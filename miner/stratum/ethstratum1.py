@@ -13,7 +13,12 @@ from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
 from miner.stratum.extremes import ACCOUNT, ANYTHING, SUFFIX, Extremes
-from miner.stratum.kawpow import ETHEREUM_STRATUM_1, KawPowClient, KawPowPool
+from miner.stratum.kawpow import (
+    ETHEREUM_STRATUM_1,
+    KAWPOW_STRATUM,
+    KawPowClient,
+    KawPowPool,
+)
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
 from miner.stratum.wire_format import params_of
@@ -52,8 +57,10 @@ class EthereumStratum1Client(KawPowClient):
     def _subscription(self) -> list[str]:
         return [self._opening.agent, ETHEREUM_STRATUM_1]
 
-    def _is_foreign(self, params: list[Any]) -> bool:
-        return False
+    def _other_dialect_of(self, params: list[Any]) -> str:
+        # Many KawPow pools ignore the version in mining.subscribe.
+        foreign = not self._names_ethstratum and _is_kawpow_job(params)
+        return KAWPOW_STRATUM if foreign and self._opening.is_uncertain else ""
 
     def _read_job(self, work: dict[str, Any]) -> Job:
         params = params_of(work)

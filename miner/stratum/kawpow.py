@@ -26,6 +26,8 @@ from miner.stratum.share_rules import (
 from miner.stratum.wire_format import params_of
 from miner.work import Job, NonceSpace, Outcome, Solution
 
+KAWPOW_STRATUM = "KawPow Stratum"
+
 ETHEREUM_STRATUM_1 = "EthereumStratum/1.0.0"
 """Named in the answer to mining.subscribe by pools of that dialect and by some KawPow pools."""
 
@@ -41,7 +43,8 @@ class KawPowClient(ClientSide):
         self._nonces: NonceSpace | None = None
         self._early: Job | None = None
         """A job received before the extranonce."""
-        self._may_be_ethstratum = False
+        self._names_ethstratum = False
+        """Whether the pool named EthereumStratum/1.0.0 in its answer to mining.subscribe."""
 
     def start(self) -> bytes:
         return (
@@ -65,7 +68,7 @@ class KawPowClient(ClientSide):
         accepted = outcome is Outcome.ACCEPTED
         if method == "mining.subscribe":
             if accepted:
-                self._may_be_ethstratum = _names_ethereum_stratum(result)
+                self._names_ethstratum = _names_ethereum_stratum(result)
                 self._subscribed(wire_format.extranonce(result))
             else:
                 self._refuse_login(text, first=True)
@@ -101,9 +104,10 @@ class KawPowClient(ClientSide):
                 super()._handle_call(method, message)
 
     def _handle_notify(self, message: dict[str, Any]) -> None:
-        if self._may_be_ethstratum and self._is_foreign(params_of(message)):
-            self._may_be_ethstratum = False
-            self._events.append(WrongProtocol(f"its jobs are those of {ETHEREUM_STRATUM_1}"))
+        dialect = self._other_dialect_of(params_of(message))
+        if dialect and "dialect" not in self._warned:
+            self._warned.add("dialect")
+            self._events.append(WrongProtocol(f"its jobs are those of {dialect}"))
             return
         job = self._checked_job(message)
         if job is None:
@@ -113,9 +117,10 @@ class KawPowClient(ClientSide):
         else:
             self._events.append(JobReceived(job))
 
-    def _is_foreign(self, params: list[Any]) -> bool:
-        """Return whether a job's parameters are those of EthereumStratum/1.0.0."""
-        return is_ethstratum_job(params)
+    def _other_dialect_of(self, params: list[Any]) -> str:
+        """Return the title of the other dialect that a job shows the pool to speak, else ""."""
+        foreign = self._names_ethstratum and is_ethstratum_job(params)
+        return ETHEREUM_STRATUM_1 if foreign else ""
 
     def _read_job(self, work: dict[str, Any]) -> Job:
         params = params_of(work)
@@ -264,7 +269,7 @@ def _params(message: dict[str, Any]) -> list[Any]:
 
 KAWPOW = Dialect(
     name="kawpow",
-    title="KawPow Stratum",
+    title=KAWPOW_STRATUM,
     client=KawPowClient,
     pool=KawPowPool,
     logins=frozenset({"mining.authorize"}),

@@ -124,6 +124,19 @@ async def test_a_dialect_is_detected_a_second_later_for_each_that_is_tried_befor
         assert remark.text == f"it speaks {found.title}"
 
 
+async def test_a_kawpow_pool_that_failed_at_first_is_not_taken_for_another_dialects() -> None:
+    bench = Bench([ANY])
+    closed = FakeStream()
+    closed.end()
+    bench.dial.ready(ANY.host, closed, *(OneDialectStream("kawpow") for _ in DIALECTS))
+    async with running(bench):
+        await bench.clock.advance(len(DIALECTS) + 0.5)
+        assert bench.dial.streams[1].closed  # of EthereumStratum/1.0.0, whose login it accepts
+        remarks = [event.text for event in bench.events_of(events.PoolRemark)]
+        assert [text for text in remarks if "speaks" in text][-1] == "it speaks KawPow Stratum"
+        assert bench.job().session == len(DIALECTS) + 1
+
+
 async def test_a_port_for_tls_is_not_asked_in_other_dialects() -> None:
     bench = Bench([ANY])
     streams = [FakeStream() for _ in range(3)]

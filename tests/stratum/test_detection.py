@@ -63,6 +63,27 @@ def test_each_protocol_is_tried_for_the_first_time_once() -> None:
     assert tried.is_first_try
 
 
+@pytest.mark.parametrize(
+    ("failures", "uncertain"),
+    [
+        ([], False),
+        ([WRONG], False),
+        ([CLOSED], True),
+        ([CLOSED, WRONG], False),
+        ([CLOSED, WRONG, CLOSED], False),
+        ([CLOSED, CLOSED], True),
+        ([CLOSED, CLOSED, WRONG], False),
+    ],
+)
+def test_a_protocol_is_uncertain_while_an_earlier_one_was_not_refused(
+    failures: list[PoolError], uncertain: bool
+) -> None:
+    tried = Detection(["kawpow", "ethstratum"])
+    for failure in failures:
+        tried.move_on(failure)
+    assert tried.is_uncertain is uncertain
+
+
 def test_fit_is_new_once_and_stays() -> None:
     tried = Detection(["kawpow", "ethstratum"])
     tried.move_on(CLOSED)

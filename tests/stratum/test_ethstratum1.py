@@ -363,6 +363,19 @@ def test_newest_kawpow_jobs_are_remembered() -> None:
     assert len(submission(opened, got[-KEPT_JOBS], 0xFE05000000000001)) == 5
 
 
+@pytest.mark.parametrize("uncertain", [False, True])
+@pytest.mark.parametrize("named", [False, True])
+def test_kawpows_job_shows_the_dialect_of_a_pool_that_did_not_name_one(
+    uncertain: bool, named: bool
+) -> None:
+    opened = connected(is_uncertain=uncertain)
+    opened.receive(subscribed() if named else answer(1, [None, "080c"]) + answer(2))
+    events = opened.receive(notify())
+    foreign = WrongProtocol("its jobs are those of KawPow Stratum") in events
+    assert foreign == (uncertain and not named)
+    assert bool(jobs(events)) != foreign
+
+
 # This dialect's jobs under KawPow's
 
 
