@@ -37,6 +37,9 @@ SUCCESSOR_SECONDS = 1.0
 NO_WORK_SECONDS = 600.0
 """A node without usable work for this long is left for another pool."""
 
+KEPT_SECONDS = 60.0
+"""Age up to which a template is mined while the node's queue of calls is full."""
+
 RETRY_SECONDS = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 """Pauses after the first, second … failure in a row; the last repeats."""
 
@@ -147,7 +150,8 @@ class TemplatePoller:
             try:
                 answer = await self._rpc.call(self.kind.work_method, self._api.params())
             except NodeBusy as busy:
-                await self._pause(f"{busy}; asking again")
+                age = self._clock.now() - self._usable_at
+                await self._pause(f"{busy}; asking again", keeps_job=age < KEPT_SECONDS)
                 continue
             if self._job_is_over.is_set() and self._ask_now.is_set():
                 continue  # a block of ours was accepted after the node made this answer
@@ -284,12 +288,14 @@ class TemplatePoller:
         reason = NOT_READY.get(answer.code, f"the node has no work (error {answer.code})")
         return f"{reason} (its message: {answer.text}); asking again"
 
-    async def _pause(self, reason: str, code: int = 0) -> None:
-        """End the job, report a failure once, then wait; `code` is the node's error.
+    async def _pause(self, reason: str, code: int = 0, *, keeps_job: bool = False) -> None:
+        """End the job unless it is kept, report a failure once, then wait; `code` is the node's
+        error.
 
         Raises `ConnectionLost` after `NO_WORK_SECONDS`.
         """
-        self._end_job()
+        if not keeps_job:
+            self._end_job()
         self._report_once(reason, reason)
         if self._clock.now() - self._usable_at >= NO_WORK_SECONDS:
             minutes = NO_WORK_SECONDS / 60

@@ -11,6 +11,8 @@ from miner.clock import SystemClock
 from miner.errors import ConnectionLost, PoolRefused
 from miner.net.address import PoolUrl, Transport
 from miner.solo.rpc import NodeRpc
+from miner.solo.template_polling import KEPT_SECONDS
+from miner.stratum.pool_events import JobEnded
 from miner.work import Outcome
 from tests.fakes.block_node import BlockNode
 from tests.fakes.clock import FakeClock
@@ -134,7 +136,7 @@ async def test_a_request_for_work_does_not_wait_at_the_node(kind: str, address: 
         assert all("longpollid" not in params[0] for params in node.called("getblocktemplate"))
 
 
-async def test_a_node_with_a_full_queue_keeps_its_job_until_a_template_is_due() -> None:
+async def test_a_node_with_a_full_queue_keeps_its_job_for_a_minute() -> None:
     full = Raw(500, b"Work queue depth exceeded")
     async with mining(PprpcNode()) as (node, bench, _):
         node.fails("getbestblockhash", *[full] * 20)
@@ -142,9 +144,14 @@ async def test_a_node_with_a_full_queue_keeps_its_job_until_a_template_is_due() 
         assert not bench.rests
         (message,) = bench.messages
         assert "rpcthreads=" in message
-        node.fails("getbestblockhash", *[full] * 40)
-        node.fails("getblocktemplate", full)
+        node.fails("getbestblockhash", *[full] * 90)
+        node.fails("getblocktemplate", *[full] * 3)
+        await bench.until(lambda: len(node.called("getblocktemplate")) == 5, step=0.5)
+        assert JobEnded() not in bench.events
+        node.fails("getblocktemplate", *[full] * 9)
+        begun = bench.clock.now()
         await bench.until(lambda: bench.rests, step=0.5)
+        assert bench.clock.now() - begun >= KEPT_SECONDS
         node.heals()
         await bench.job(2, step=0.5)
         assert bench.ended is None
