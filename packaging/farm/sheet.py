@@ -117,8 +117,9 @@ def _merge(lower: Mapping[str, Any], upper: Mapping[str, Any]) -> dict[str, Any]
 
 
 def pools_of(addresses: str, user: str, password: str) -> tuple[Pool, ...]:
-    """Return the pools of a field with addresses between blanks or commas; they share a login."""
-    urls = addresses.replace(",", " ").split()
+    """Return the pools of a field with addresses between blanks, commas or semicolons; they share a
+    login."""
+    urls = addresses.replace(",", " ").replace(";", " ").split()
     return tuple(Pool(url, user.strip(), password.strip()) for url in urls)
 
 
