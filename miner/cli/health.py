@@ -6,6 +6,7 @@ import json
 import os
 import re
 from contextlib import suppress
+from pathlib import Path
 from urllib.parse import SplitResult, urlsplit
 
 import click
@@ -13,12 +14,14 @@ import click
 from miner.cli.options import JSON_OPTION, Seconds, print_json, print_line
 from miner.errors import BadValue, CheckFailed, ConfigError
 from miner.net.address import HostPort, parse_host_port
+from miner.resources import parse_toml, read_text
 from miner.safe_text import short_line
 
 DEFAULT_URL = "http://127.0.0.1:4067"
 
 LISTEN_VARIABLE = "PROGPOW_MINER_API_LISTEN"
 ADDRESS_VARIABLE = "PROGPOW_MINER_API_ADDRESS_FILE"
+CONFIG_VARIABLE = "PROGPOW_MINER_CONFIG"
 
 RESPONSE_LIMIT = 65536
 """Bytes of a response that are read."""
@@ -32,7 +35,7 @@ LINE_LIMIT = 500
 @click.option(
     "--url", metavar="URL",
     help=f"Address of its API. Default: that in the file {ADDRESS_VARIABLE}, else that in "
-    f"{LISTEN_VARIABLE}, else {DEFAULT_URL}.",
+    f"{LISTEN_VARIABLE}, else that in the settings file {CONFIG_VARIABLE}, else {DEFAULT_URL}.",
 )  # fmt: skip
 @click.option(
     "--timeout", "seconds", default=5.0, show_default=True, metavar="SECONDS",
@@ -47,7 +50,8 @@ def health(ready: bool, url: str | None, seconds: float, as_json: bool) -> None:
     off, only --ready fails.
     """
     if url is None:
-        listen = _written_address() or os.environ.get(LISTEN_VARIABLE, "").strip()
+        listen = os.environ.get(LISTEN_VARIABLE, "").strip()
+        listen = _written_address() or listen or _configured_address()
         if listen == "off" and not ready:
             if as_json:
                 print_json({"ok": True, "checked": None, "reasons": []})
@@ -80,6 +84,20 @@ def _written_address() -> str:
         with suppress(OSError, UnicodeDecodeError), open(path, encoding="utf-8") as file:
             return file.readline(RESPONSE_LIMIT).strip()
     return ""
+
+
+def _configured_address() -> str:
+    """Return the API's address, or "off", in the settings file that the environment names; empty
+    without one."""
+    path = os.path.expanduser(os.environ.get(CONFIG_VARIABLE, "").strip())
+    if not path:
+        return ""
+    try:
+        api = parse_toml(read_text(Path(path), path), path).get("api")
+    except (ConfigError, ValueError):
+        return ""  # the miner reports it when it starts
+    listen = api.get("listen") if isinstance(api, dict) else None
+    return listen.strip() or "off" if isinstance(listen, str) else ""
 
 
 def _default_url(listen: str) -> str:

@@ -150,6 +150,21 @@ def test_the_address_that_the_run_wrote_comes_first(
         assert run_health().output == "alive\n"
 
 
+def test_the_address_in_the_settings_file_of_the_environment(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    file = tmp_path / "rig.toml"
+    monkeypatch.setenv("PROGPOW_MINER_CONFIG", str(file))
+    monkeypatch.setattr("miner.cli.health.DEFAULT_URL", "http://127.0.0.1:9")
+    for text in ("api", "api = 1", "[api]\nlisten = 1", "coin = 'RVN'"):
+        file.write_text(text, encoding="utf-8")
+        assert "127.0.0.1 port 9:" in failure()
+    file.write_text("[api]\nlisten = '0.0.0.0:1'", encoding="utf-8")
+    assert "127.0.0.1 port 1:" in failure()
+    file.write_text("[api]\nlisten = ''", encoding="utf-8")
+    assert run_health().output == "the API is off, so nothing is checked\n"
+
+
 @pytest.mark.parametrize("name", ["PROGPOW_MINER_API_ADDRESS_FILE", "PROGPOW_MINER_API_LISTEN"])
 def test_a_miner_without_an_api_is_not_reported_as_unhealthy(
     name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
