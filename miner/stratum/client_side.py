@@ -135,6 +135,8 @@ class ClientSide(ABC):
         """Text of the newest refusal that answers none of our requests."""
         self._heard = False
         """Whether any line was a JSON object."""
+        self.tried: set[str] = set()
+        """Optional methods of new requests, until `OptionalRequests` takes them."""
         self.welcome: set[str] = set()
         """Optional methods that the pool accepted."""
         self.answered: set[str] = set()
@@ -249,7 +251,10 @@ class ClientSide(ABC):
 
     def _optional(self, method: str, params: Any) -> bytes:
         """Return a request that may be left out; empty where it is."""
-        return b"" if method in self._opening.left_out else self._request(method, params)
+        if method in self._opening.left_out:
+            return b""
+        self.tried.add(method)
+        return self._request(method, params)
 
     def _poll(self, method: str, params: Any) -> bytes:
         """Return a request for work. A pool may answer it under another id, or never: the one

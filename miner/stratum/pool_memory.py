@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Set
-
 from cachetools import FIFOCache
 
 from miner.clock import Clock
@@ -49,9 +47,10 @@ class OptionalRequests:
         self._sent_at: dict[str, float] = {}
         """Clock seconds of the newest request, by method."""
 
-    def sent(self, methods: Set[str]) -> None:
-        """Note that requests with these methods are sent now."""
-        self._sent_at |= dict.fromkeys(methods, self._clock.now())
+    def note_sent(self) -> None:
+        """Note that the newest optional requests are sent now."""
+        self._sent_at |= dict.fromkeys(self._protocol.tried, self._clock.now())
+        self._protocol.tried.clear()
 
     def leave_out_harmful(self) -> None:
         """Leave out what was sent just now and was never accepted."""

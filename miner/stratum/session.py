@@ -205,7 +205,7 @@ class Session:
 
     async def _converse(self) -> None:
         self._stream.write(self._protocol.start())
-        self._optional.sent(self._protocol.dialect.extras)
+        self._optional.note_sent()
         pace = Pace(self._clock, LINES_PER_SECOND, LINES_AT_ONCE)
         while True:
             await self._stream.drain()
@@ -350,17 +350,16 @@ class Session:
             await self._clock.sleep(interval or KEEPALIVE_POLL_SECONDS)
             if interval and self._authorized:
                 self._stream.write(self._protocol.keepalive())
-                self._optional.sent(self._protocol.dialect.keepalives)
+                self._optional.note_sent()
 
     async def _send_reports(self) -> None:
         methods = self._protocol.dialect.hashrate_reports
         while True:
             await self._clock.sleep(REPORT_SECONDS)
-            if self._reports and self._authorized:
+            if self._reports and self._authorized and self._optional.left_out.isdisjoint(methods):
                 rate = int(self._reports.hashrate())
-                if self._optional.left_out.isdisjoint(methods):
-                    self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
-                    self._optional.sent(methods)
+                self._stream.write(self._protocol.report_hashrate(rate, self._reports.rig))
+                self._optional.note_sent()
 
     def _end(self, reason: str) -> None:
         self._ended = reason or "the connection ended"

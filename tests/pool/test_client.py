@@ -209,6 +209,24 @@ async def test_an_optional_request_without_harm_is_sent_again(reply: bytes, seco
         assert second.requests(OPTIONAL)
 
 
+async def test_a_keepalive_that_was_not_sent_yet_is_not_left_out() -> None:
+    epic = PoolUrl("first.example", 3416, "wallet.rig1", protocol="epic")
+    bench = Bench([epic])
+    streams = [FakeStream(), FakeStream()]
+    for stream in streams:
+        stream.say({"id": "1", "jsonrpc": "2.0", "method": "login", "result": "ok"})
+    bench.dial.ready(epic.host, *streams)
+    job = {"height": 1000, "job_id": 0, "pre_pow": "00", "difficulty": [["progpow", 1]]}
+    async with running(bench):
+        await bench.clock.advance(6)
+        assert len(streams[0].requests("getjobtemplate")) == 2
+        streams[0].end()
+        await bench.clock.advance(3)
+        streams[1].say({"id": "Stratum", "jsonrpc": "2.0", "method": "job", "params": job})
+        await bench.clock.advance(60)
+        assert streams[1].requests("status")
+
+
 @pytest.mark.parametrize("how", ["closed", "refused", "not JSON"])
 async def test_hashrate_reports_end_for_good_after_one_did_harm(how: str) -> None:
     async with mining(reports=Reports(lambda: 1234.5, bytes(32))) as (bench, stream):
