@@ -211,9 +211,9 @@ class Datasets:
             try:
                 return self._fill(epoch, light, building, should_stop)
             except OutOfMemory:
+                device.drop(epoch)
                 if not self._kept:
                     raise
-                device.drop(epoch)
                 self._most = len(self._kept)
                 self._drop(next(iter(self._kept)))
         return False

@@ -12,6 +12,7 @@ from miner.devices.tuning import Tuning
 from miner.engine.dataset_files import DatasetFile
 from miner.engine.datasets import HOLD_FACTOR, STABLE_FACTOR, UNUSED_SECONDS
 from miner.engine.job_heights import FREE_INTERRUPTIONS, UNREPLACED_SECONDS
+from miner.errors import OutOfMemory
 from miner.telemetry.events import (
     DatasetBuilding,
     DeviceFault,
@@ -20,9 +21,9 @@ from miner.telemetry.events import (
     KernelReady,
     Launched,
 )
-from miner.work import Job
+from miner.work import DeviceInfo, Job
 from tests.engine.rig import Rig
-from tests.fakes.device import TOY, DeviceScript, filled_device, job_at
+from tests.fakes.device import TOY, DeviceScript, FakeDevice, FakeOpener, filled_device, job_at
 
 SIZE = TOY.epoch(0).dataset_bytes
 EACH = SIZE + TOY.epoch(0).light_bytes
@@ -123,6 +124,34 @@ async def test_an_allocation_that_fails_limits_what_is_kept():
         await mine(rig, of(4, header=2))
         await mine(rig, of(5, header=2))
     assert built(rig) == list(range(6))
+
+
+class TightOpener(FakeOpener):
+    """Opens devices with room for the dataset of epoch 1, but not for its light cache too."""
+
+    def open(self, info: DeviceInfo) -> FakeDevice:
+        device = super().open(info)
+        generate = device.generate
+
+        def tight(epoch, light, filler):
+            steps = generate(epoch, light, filler)
+            yield next(steps)
+            if epoch.number == 1:
+                raise OutOfMemory("there is no room for the light cache")
+            yield from steps
+
+        device.generate = tight
+        return device
+
+
+async def test_a_dataset_that_could_not_be_generated_takes_no_memory():
+    rig = Rig(DeviceScript(room=SIZE))
+    rig.opener = TightOpener
+    async with rig.running():
+        await sit_out(rig, of(1))
+        await mine(rig, of(0))
+    assert built(rig) == [0]
+    assert [event.epoch for event in rig.of(EpochSkipped)] == [1] * len(rig.of(EpochSkipped))
 
 
 async def test_a_search_without_memory_drops_the_other_datasets():
