@@ -16,6 +16,7 @@ from miner.safe_text import short_line
 from miner.stratum import pool_events, wire_format
 from miner.stratum.outcomes import NO_ERROR, classify, reason_of
 from miner.stratum.wire_format import DialectFacts, LineReader, decode_all, encode
+from miner.wallets import SHORTEST_ADDRESS
 from miner.work import Job, NonceSpace, Outcome, Solution
 
 WEB_SERVER = (b"HTTP/", b"<!DOC", b"<HTML")
@@ -77,9 +78,15 @@ class Opening:
         """The worker's name in the user, or an empty string.
 
         It follows the last dot of the account, which a slash may separate from an e-mail address,
-        or is the part after the slash. The end of an e-mail address's domain is not a worker.
+        or is the part after the slash. The end of an e-mail address's domain is not a worker. After
+        a wallet's address it may contain dots, as a host name does; a number before it is a
+        difficulty.
         """
         login, _, rest = self.user.partition("/")
+        wallet, _, name = login.partition(".")
+        if name and len(wallet) >= SHORTEST_ADDRESS and wallet.isalnum():
+            number, _, after_number = name.partition(".")
+            return after_number if after_number and number.isdecimal() else name
         _, at, domain = login.rpartition("@")
         labels = domain.split(".")
         ends_in_worker = len(labels) > (2 if at else 1)
@@ -90,7 +97,7 @@ class Opening:
 
     @property
     def account(self) -> str:
-        """The user without the worker after its last dot; what follows a slash stays."""
+        """The user without the worker after a dot; what follows a slash stays."""
         login, slash, rest = self.user.partition("/")
         return login.removesuffix(f".{self.worker}") + slash + rest if self.worker else self.user
 

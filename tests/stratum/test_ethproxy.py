@@ -71,6 +71,9 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
     assert (ask["method"], ask["params"]) == (f"{prefix}_getWork", [])
 
 
+ADDRESS = f"0x{'ab' * 20}"
+
+
 @pytest.mark.parametrize(
     ("user", "account", "worker"),
     [
@@ -87,6 +90,9 @@ def test_login_comes_first_and_work_is_asked_for_after_it(dialect: Dialect, pref
         ("ann@mail.example.rig7", "ann@mail.example", "rig7"),
         ("ann@mail.example/rig7", "ann@mail.example/rig7", "rig7"),
         ("ann.lee@mail.example", "ann.lee@mail.example", None),
+        (f"{ADDRESS}.rig7.lan", ADDRESS, "rig7.lan"),
+        (f"{ADDRESS}.rig7.lan/ann@mail.example", f"{ADDRESS}/ann@mail.example", "rig7.lan"),
+        ("myname.farm2.rig7", "myname.farm2", "rig7"),
     ],
 )
 def test_the_worker_after_the_account_is_sent_apart(
@@ -96,10 +102,20 @@ def test_the_worker_after_the_account_is_sent_apart(
     assert (login["params"], login.get("worker")) == ([account, "x"], worker)
 
 
-@pytest.mark.parametrize(("user", "account"), [("Zx.5000", "Zx.5000"), ("Zx.rig", "Zx")])
-def test_a_fixed_difficulty_stays_in_the_login_of_zanos_pools(user: str, account: str) -> None:
+@pytest.mark.parametrize(
+    ("user", "account", "worker"),
+    [
+        ("Zx.5000", "Zx.5000", "5000"),
+        ("Zx.rig", "Zx", "rig"),
+        (f"{ADDRESS}.5000", f"{ADDRESS}.5000", "5000"),
+        (f"{ADDRESS}.5000.rig.lan", f"{ADDRESS}.5000", "rig.lan"),
+    ],
+)
+def test_a_fixed_difficulty_stays_in_the_login_of_zanos_pools(
+    user: str, account: str, worker: str
+) -> None:
     (login,) = parsed(ZANO.connect(Opening(user, "x", "a/0", CHAIN, 7)).start())
-    assert (login["params"], login["worker"]) == ([account, "x"], user[3:])
+    assert (login["params"], login["worker"]) == ([account, "x"], worker)
 
 
 @pytest.mark.parametrize("number", [0, None, 1, 2, 999], ids=str)
