@@ -64,20 +64,24 @@ _TEMPORARY = re.compile(
     r"|\b(?:offline|gateway|upstream|backend)\b|^\W*50[0234]\b|reconnect|another server"
     r"|\bno (?:jobs?|work|block templates?)\b|\bfull\b(?![ .]\w)|too many|capacity|pool is closed"
     r"|limit (?:is )?(?:reached|exceeded)|max(?:imum)? (?:connections|clients|workers)"
-    r"|unexpected|went wrong|rpc error|unknown error|^\W*error\W*$"
+    r"|unexpected (?:\w+ )?(?:error|problem|failure)|went wrong|rpc error|unknown error"
+    r"|^\W*error\W*$"
 )
 _CHECK_FAILED = re.compile(
     r"(?:could not|couldn't|cannot|can't|unable to|failed to) (?:\w+ ){0,2}?"
     r"(?:check|verify|validate|reach|connect|contact|load)\b"
 )
 """In the lower-case text of a pool that does not know yet whether the login is right."""
+_REJECTED = re.compile(
+    r"invalid|(?<!went )wrong|incorrect|unknown(?! error)|unauth|regist|no such|not exist|missing"
+    r"|checksum"
+)
 _OF_LOGIN = re.compile(
-    r"invalid|(?<!went )wrong|incorrect|unknown(?! error)|unauth|password|address|regist|no such"
-    r"|wallet(?! (?:daemon|node|server|service))|not exist|missing|user ?name|worker name"
+    r"password|address|wallet(?! (?:daemon|node|server|service))|user ?name|worker name"
 )
 _OF_DIALECT = re.compile(r"unsupported|not supported|method not")
 _FAULT = re.compile(
-    r"internal (?:\w+ )?(?:error|problem|failure)|server error|unexpected|went wrong|rpc error"
+    r"(?:internal|unexpected) (?:\w+ )?(?:error|problem|failure)|server error|went wrong|rpc error"
     r"|unknown error|^\W*error\W*$"
 )
 
@@ -89,6 +93,8 @@ def temporary_cause(text: str) -> Cause | None:
     A busy pool refuses any request; a request of another dialect may cause an internal error.
     """
     lower = text.lower()
+    if _REJECTED.search(lower):
+        return None
     if _CHECK_FAILED.search(lower):
         return Cause.LOGIN_LATER
     if not _TEMPORARY.search(lower) or _OF_LOGIN.search(lower) or _OF_DIALECT.search(lower):

@@ -312,7 +312,7 @@ async def test_a_last_line_that_is_cut_is_ignored() -> None:
      "maintenance", "node is syncing", "stratum not ready", "the pool is full",
      "mining is suspended for maintenance", "no job available", "backend is down",
      "502 Bad Gateway", "wallet daemon offline", "could not verify the wallet",
-     "Max connections reached", "error"],
+     "Max connections reached", "error", "unexpected error"],
 )  # fmt: skip
 @pytest.mark.parametrize("number", [1, 2], ids=["subscribe", "authorize"])
 async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, text: str) -> None:
@@ -329,7 +329,8 @@ async def test_a_login_refused_for_a_reason_that_passes_is_retried(number: int, 
     "text",
     ["Invalid address, try again", "wrong password", "unknown wallet", "please register",
      "use version 2.0 or later", "the full worker name, please", "no such user, try again",
-     "internal workers only", "no worker name", "wallet not found"],
+     "internal workers only", "no worker name", "wallet not found", "unexpected worker format",
+     "could not verify the address: invalid checksum", "cannot load the account: unknown user"],
 )  # fmt: skip
 async def test_a_login_refused_for_what_it_contains_is_final(text: str) -> None:
     async with running() as bench:
