@@ -395,6 +395,8 @@ def login_error(text: str, title: str, *, first: bool) -> PoolError:
 def odd_answer_error(protocol: ClientSide) -> PoolError:
     """Return the error for a pool that sent something odd in place of its first answer."""
     if text := protocol.stray_refusal:
+        if is_ban(text):
+            return banned(text)
         reason = f"the pool sent an error that names no request of ours: {text}"
         return ConnectionLost(reason, temporary_cause(text))
     return ProtocolError("the pool answered our first request with no JSON object")

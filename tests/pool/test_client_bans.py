@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from miner.errors import ConnectionLost
@@ -12,7 +14,7 @@ from miner.work import Outcome
 from tests.fakes.clock import FakeClock, settle
 from tests.fakes.dial import FakeStream
 from tests.pool.bench import BANNED, FIRST, REFUSED, SECOND, Bench, mining, running
-from tests.stratum.dialogue import SUBSCRIBED, answer, call, notify, solution
+from tests.stratum.dialogue import SUBSCRIBED, answer, call, line, notify, solution
 
 
 async def test_a_pool_that_banned_us_is_left_alone_and_the_next_one_is_used() -> None:
@@ -194,6 +196,20 @@ def test_a_ban_may_name_our_account_without_its_middle(text: str, ours: bool) ->
     bans = Bans(FakeClock(), "RXk3pWalletOfOurs9abc.rig1")
     bans.message(text)
     assert bool(bans.text) is ours
+
+
+@pytest.mark.parametrize("closes", [True, False])
+async def test_a_ban_in_an_error_that_names_no_request_is_respected(closes: bool) -> None:
+    bench = Bench([replace(FIRST, protocol=None), SECOND])
+    stream = FakeStream()
+    stream.feed(line({"id": 0, "result": None, "error": [20, "IP banned for 10 min"]}))
+    if closes:
+        stream.end()
+    bench.dial.ready(FIRST.host, stream)
+    bench.prepare(SECOND)
+    async with running(bench):
+        await bench.clock.advance(60)
+        assert bench.hosts() == ["first", "second"]
 
 
 async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
