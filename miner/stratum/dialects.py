@@ -94,6 +94,11 @@ class Detection:
         Return the error for a pool that refused each of them; its refusal of a login is one, unless
         it had an internal error as well. None: one of them may still fit.
         """
+        earlier = [one.cause for one in self._failures.values()]
+        if failure.cause is Cause.LOGIN and Cause.LOGIN not in earlier:
+            # The pool may have been down when it answered nothing before: ask it again.
+            heard = {n: one for n, one in self._failures.items() if one.cause is not Cause.LOST}
+            self._failures = heard
         self._failures[self.current] = failure
         self.found = self.named
         self._at = (self._at + 1) % len(self._order)

@@ -239,6 +239,41 @@ async def test_a_job_of_another_dialect_moves_the_detection_on() -> None:
         assert not stratum_1.closed
 
 
+async def test_a_pool_that_was_down_before_it_refused_the_login_of_a_dialect_is_kept() -> None:
+    bench = Bench([ANY])
+    for name in DIALECTS:
+        stream = FakeStream()
+        if name in ("kawpow", "ethstratum"):
+            stream.end()
+        else:
+            refusal = [24, "unauthorized"] if name == "ethproxy" else [20, "Not supported."]
+            stream.feed(answer(1, None, refusal))
+        bench.dial.ready(ANY.host, stream)
+    bench.prepare(ANY)
+    async with running(bench):
+        await bench.clock.advance(len(DIALECTS) + 0.5)
+        assert bench.job().height
+
+
+async def test_detection_that_begins_again_after_each_login_leads_to_the_next_pool() -> None:
+    bench = Bench([ANY, SECOND])
+    subscription = [["mining.notify", "ab", "EthereumStratum/1.0.0"], "080c"]
+    foreign = call("mining.notify", "bf", "00" * 32, "ab" * 32, "0x3e8", True)
+    for number in range(60):
+        stream = FakeStream()
+        if number % len(DIALECTS) == 0:
+            stream.feed(answer(1, subscription) + answer(2) + foreign)
+        elif number % len(DIALECTS) > 1:
+            stream.feed(answer(1, None, [20, "Not supported."]))
+        else:
+            stream.end()
+        bench.dial.ready(ANY.host, stream)
+    bench.prepare(SECOND)
+    async with running(bench):
+        await bench.clock.advance(60)
+        assert bench.hosts()[-1] == "second"
+
+
 async def test_a_pool_that_refuses_every_dialect_is_given_up() -> None:
     bench = Bench([ANY])
     for _ in DIALECTS:
