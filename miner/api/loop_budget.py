@@ -150,9 +150,6 @@ def metered(
         resume = steps.send
         try:
             value = yield waiting_for
-        except GeneratorExit:
-            steps.close()
-            raise
         except BaseException as error:  # noqa: BLE001 - thrown into the steps
             resume, value = steps.throw, error
 

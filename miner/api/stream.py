@@ -65,7 +65,7 @@ class EventStreams:
     async def serve(self, request: web.Request) -> web.StreamResponse:
         """Answer `request` until its client disconnects or `close` is called."""
         last = self._first_number(request)
-        if self._closing or len(self._clients) >= self._limit:
+        if len(self._clients) >= self._limit:
             raise web.HTTPServiceUnavailable(
                 text="too many event streams are open; close one or try again later",
                 headers={"Retry-After": "10"},

@@ -148,7 +148,7 @@ def _segment(snapshot: Snapshot) -> list[str | None]:
 def _shares(snapshot: Snapshot, tally: Tally, last: float | None) -> list[int | None]:
     """Return accepted, rejected and invalid shares, and seconds since the last accepted one."""
     counts = figures.count_shares(tally)
-    since = None if last is None else max(0, int(snapshot.at - last))
+    since = None if last is None else int(snapshot.at - last)
     return [counts.accepted, counts.rejected, counts.invalid, since]
 
 

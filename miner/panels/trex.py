@@ -141,10 +141,7 @@ def _best_at(best: tuple[BestShare, ...], device: DeviceSnapshot) -> int | None:
     """Return the time of the device's best share; None if it is not among the ten that are kept."""
     if device.best_difficulty is None:
         return NO_SHARE
-    found = (
-        s.at for s in best if (s.device, s.difficulty) == (device.name, device.best_difficulty)
-    )
-    return next((int(at) for at in found), None)
+    return next((int(share.at) for share in best if share.device == device.name), None)
 
 
 def _known(**values: Any) -> dict[str, Any]:

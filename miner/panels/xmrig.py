@@ -102,7 +102,7 @@ def _thread(index: int, device: DeviceSnapshot, kind: str) -> dict[str, Any]:
 def _connection(snapshot: Snapshot, algorithm: str) -> dict[str, Any]:
     pool = snapshot.pool
     since = pool.connected_at if pool else None
-    seconds = max(snapshot.at - since, 0.0) if since is not None else 0.0
+    seconds = snapshot.at - since if since is not None else 0.0
     shares = figures.count_shares(pool.shares) if pool else None
     accepted = shares.accepted if shares else 0
     return {

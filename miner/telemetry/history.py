@@ -74,7 +74,7 @@ class History:
 
 def _between(before: Snapshot, now: Snapshot, at: float) -> Sample:
     tried = {device.name: device.tried for device in before.devices}
-    seconds = max(now.uptime - before.uptime, 1e-9)
+    seconds = now.uptime - before.uptime
     devices = tuple(
         DeviceSample(
             d.name,

@@ -73,10 +73,8 @@ def poisson_band(mean: float) -> Band:
         return Band(0, 0)
     tail = (1 - CONFIDENCE) / 2
     if mean > _LARGEST_EXACT_MEAN:
-        quantile = NormalDist().inv_cdf(1 - tail)
-        # The second term of the Cornish-Fisher expansion corrects the skewness.
-        spread, skew = quantile * sqrt(mean), (quantile**2 - 1) / 6
-        return Band(int(mean + skew - spread), int(mean + skew + spread) + 1)
+        spread = NormalDist().inv_cdf(1 - tail) * sqrt(mean)
+        return Band(int(mean - spread), int(mean + spread) + 1)
     below, low = 0.0, -1
     count, term = 0, exp(-mean)
     while True:

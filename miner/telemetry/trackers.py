@@ -172,7 +172,7 @@ class DeviceTracker:
         if self._paused is not None and state not in (DeviceState.PARKED, DeviceState.HUNG):
             state, doing = DeviceState.PAUSED, f"paused: {self._paused}"
         since = self._hashrate.since
-        mining_seconds = max(now - since, 0.0) if since is not None else 0.0
+        mining_seconds = now - since if since is not None else 0.0
         return DeviceSnapshot(
             info=self._info, state=state, doing=doing, progress=self._progress,
             hashrate=self._hashrate.hashrate(now), mining_seconds=mining_seconds,

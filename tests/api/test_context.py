@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
+from unittest.mock import ANY
 
-from miner.api.context import SHARES_SECONDS, SNAPSHOT_SECONDS, CachedSnapshot
+from miner.api.context import SHARES_SECONDS, SNAPSHOT_SECONDS, CachedShares, CachedSnapshot
 from miner.api.path_redaction import PathRedactor
 from miner.telemetry import Snapshot
 from miner.telemetry.events import Launched, LoopDelayed, PoolNotice
 from tests.api.conftest import ROW, Serve
+from tests.fakes.clock import settle
 from tests.fakes.rig import FIRST, Rig
+from tests.panels.rigs import ManualClock
 
 
 def tried(snapshot: Snapshot) -> int:
@@ -78,6 +82,23 @@ async def test_an_entry_of_the_journal_is_rendered_once(serve: Serve) -> None:
     for query in ("limit=500", "limit=7", "after=3&limit=100"):
         assert (await service.get(f"/api/v1/events?{query}")).status == 200
     assert redact.count == len(newest)
+
+
+async def test_clients_who_ask_at_once_wait_for_one_read_of_the_ledger() -> None:
+    reads, may_end = 0, asyncio.Event()
+
+    async def rows(limit: int) -> list[dict[str, Any]]:
+        nonlocal reads
+        reads += 1
+        await may_end.wait()
+        return [ROW]
+
+    shares = CachedShares(rows, ManualClock(), PathRedactor())
+    asking = [asyncio.ensure_future(shares.json(1)) for _ in range(3)]
+    await settle()
+    may_end.set()
+    assert await asyncio.gather(*asking) == [[ANY]] * 3
+    assert reads == 1
 
 
 async def test_the_ledger_is_read_once_a_second_however_many_shares_clients_want(

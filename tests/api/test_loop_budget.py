@@ -74,7 +74,9 @@ def test_a_silent_address_has_its_whole_part_again() -> None:
     clock = ManualClock()
     budget = LoopBudget(LIMITS, clock)
     budget.charge("a", 1000.0)
-    clock.move(LIMITS.burst / LIMITS.per_second)
+    silence = LIMITS.burst / LIMITS.per_second
+    assert budget.seconds_to_wait("a") == silence
+    clock.move(silence)
     assert budget.seconds_to_wait("a") == 0
 
 
@@ -100,6 +102,18 @@ async def test_pipelined_requests_over_the_budget_end_their_connection(serve: Se
     service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
     wire = await service.wire()
     wire.writer.write(50 * b"GET /api/v1/status HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    answer = await held_back(service, wire.answer())
+    assert (answer.status, answer.headers["connection"]) == (429, "close")
+    assert await wire.ended() == b""
+
+
+@pytest.mark.parametrize("head", ["HTTP/1.1\r\nConnection: close", "HTTP/1.0"])
+async def test_a_refusal_ends_the_connection_that_its_request_would(
+    serve: Serve, head: str
+) -> None:
+    service = await serve(budgets=lambda clock: LoopBudgets(clock, readers=NONE))
+    wire = await service.wire()
+    wire.send(f"GET /api/v1/status {head}", "Host: localhost")
     answer = await held_back(service, wire.answer())
     assert (answer.status, answer.headers["connection"]) == (429, "close")
     assert await wire.ended() == b""
@@ -179,6 +193,12 @@ async def test_metering_changes_neither_results_nor_errors_nor_cancellation() ->
         await asyncio.sleep(0)
         raise KeyError("x")
 
+    async def cleans_up() -> None:
+        try:
+            await asyncio.get_running_loop().create_future()
+        finally:
+            ended.append("cleaned up")
+
     async def survives() -> str:
         try:
             await asyncio.get_running_loop().create_future()
@@ -190,6 +210,11 @@ async def test_metering_changes_neither_results_nor_errors_nor_cancellation() ->
     assert min(budget.charged) >= 0
     with pytest.raises(KeyError):
         await metering(fails())
+    ended: list[str] = []
+    steps = metered(cleans_up().__await__(), budget, "a")
+    steps.send(None)
+    steps.close()
+    assert ended == ["cleaned up"]
     task = asyncio.ensure_future(metering(survives()))
     await settle()
     task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
@@ -12,7 +13,7 @@ import pytest
 
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
-from miner.ledger import Filter, LedgerReader
+from miner.ledger import Filter, LedgerReader, ledger_writer
 from miner.ledger.schema import APPLICATION, COLUMNS, MIGRATIONS
 from miner.ledger.share_record import ShareRecord
 from tests.ledger.ledger_rig import LedgerRig, assert_sound, sqlite_answer
@@ -23,6 +24,7 @@ NEWER = (
     "share ledger {path} was written by a newer version of this program (ledger version 99, known "
     f"up to {len(MIGRATIONS)}); use that version or name another file"
 )
+FOREIGN = "{path} is an SQLite file but not a share ledger; name another file"
 
 
 def change(path: Path, *statements: str) -> None:
@@ -121,14 +123,9 @@ def test_a_file_removed_during_a_run_is_created_again(rig: LedgerRig) -> None:
 @pytest.mark.parametrize(
     ("statements", "complaint"),
     [
-        (
-            [f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 99"],
-            NEWER,
-        ),
-        (
-            ["CREATE TABLE cookies(name)"],
-            "{path} is an SQLite file but not a share ledger; name another file",
-        ),
+        ([f"PRAGMA application_id = {APPLICATION}", "PRAGMA user_version = 99"], NEWER),
+        (["CREATE TABLE cookies(name)"], FOREIGN),
+        (["PRAGMA user_version = 99"], FOREIGN),
     ],
 )
 def test_a_foreign_or_newer_file_is_left_unchanged(
@@ -193,6 +190,18 @@ def test_a_run_starts_despite_another_writer(rig: LedgerRig) -> None:
     rig.finished()
     assert rig.one().outcome == "accepted"
     assert rig.reports[1].endswith("is written again")
+
+
+@pytest.mark.parametrize("number", [errno.ENOSPC, errno.EDQUOT])
+def test_a_run_starts_despite_a_full_disk(
+    rig: LedgerRig, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def full(path: Path) -> None:
+        raise OSError(number, "full")
+
+    monkeypatch.setattr(ledger_writer, "connect", full)
+    rig.ledger.open(required=True)
+    assert rig.reports == [f"share ledger {rig.path} cannot be written: full; {WAITS}"]
 
 
 def test_a_run_without_shares_is_not_recorded(rig: LedgerRig) -> None:
@@ -311,6 +320,16 @@ def test_a_smaller_bound_shrinks_the_file(start: Callable[..., LedgerRig]) -> No
     assert small.shares()[-1].run == small.ledger.run_id
 
 
+def test_a_bound_just_below_the_size_of_the_file(start: Callable[..., LedgerRig]) -> None:
+    rig = start()
+    rig.write()
+    pages = sqlite_answer(rig.path, "PRAGMA page_count")
+    size = pages * sqlite_answer(rig.path, "PRAGMA page_size")
+    small = start(max_bytes=size - 1)
+    small.write()
+    assert small.shares() == []
+
+
 def test_old_shares_and_runs_are_deleted(start: Callable[..., LedgerRig]) -> None:
     old = start(max_days=10)
     old.finished()
@@ -337,6 +356,17 @@ def test_a_clock_that_jumps_ahead_deletes_at_most_one_day(rig: LedgerRig) -> Non
     rig.clock.seconds += 3601 - jump
     rig.finished()
     assert len(rig.shares()) == before + 4 - 1
+
+
+def test_shares_are_deleted_by_age_after_a_clock_was_set_back(
+    start: Callable[..., LedgerRig],
+) -> None:
+    rig = start(max_days=1, seconds=1e9)
+    rig.write()
+    for day in range(3):
+        rig.clock.seconds = 1000.0 + day * DAY
+        rig.write()
+    assert [share.number for share in rig.shares()] == [1, 4]
 
 
 def test_two_miners_write_to_one_file(start: Callable[..., LedgerRig]) -> None:

@@ -19,9 +19,15 @@ from miner.panels.panel_figures import (
     short_pci,
 )
 from miner.telemetry import About, Snapshot
-from miner.telemetry.events import DeviceHanging, DevicePaused, DeviceResting, NewJob
+from miner.telemetry.events import (
+    DeviceHanging,
+    DevicePaused,
+    DeviceResting,
+    NewJob,
+    PoolConnecting,
+)
 from miner.work import Outcome
-from tests.fakes.rig import ONE, ZERO, Rig, busy_rig, job
+from tests.fakes.rig import FIRST, ONE, SECOND, ZERO, Rig, busy_rig, job
 from tests.panels.rigs import POOL, RIGS, after, mining
 
 
@@ -291,6 +297,15 @@ def test_sgminers_rows(busy: Snapshot) -> None:
     assert (second["Stratum Active"], first["Stratum Active"]) == (False, True)
     assert second["Accepted"] + first["Accepted"] == summary["Accepted"]
     assert {second["User"], first["User"]} == {""}
+
+
+def test_sgminers_last_pool_is_the_active_one_of_those_that_accepted() -> None:
+    rig = Rig()
+    rig.emit(*POOL, PoolConnecting(SECOND), PoolConnecting(FIRST))
+    for pool in (FIRST, SECOND):
+        rig.share(ZERO.name, job(pool=pool), Outcome.ACCEPTED)
+    zero, one = sgminer.devices(rig.telemetry.snapshot())
+    assert (zero["Last Share Pool"], one["Last Share Pool"]) == (0, -1)
 
 
 def test_sgminers_status_of_a_card() -> None:

@@ -80,6 +80,7 @@ def test_memory(files: dict[str, str], state: str, text: str, tmp_path: Path) ->
     [
         ("max 100000", "ok", "processors"),
         ("50000 100000", "note", "of which the container may use 0.5"),
+        ("100000 100000", "ok", "processor"),
         ("99999900000 100000", "ok", "processors"),
     ],
 )

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from miner.telemetry import Band, Luck
+from miner.telemetry import Band, Luck, luck
 from miner.telemetry.luck import poisson_band
 
 # Quantiles 2.5 % and 97.5 % of Poisson distributions, from statistical tables: the
@@ -42,10 +42,15 @@ def test_the_band_contains_the_mean(mean: float) -> None:
     assert band.high >= mean - 1
 
 
-def test_the_sum_and_the_approximation_agree_at_the_boundary() -> None:
-    below, above = poisson_band(399.9), poisson_band(400.1)
-    assert abs(below.low - above.low) <= 1
-    assert abs(below.high - above.high) <= 1
+@pytest.mark.parametrize("mean", [400.1, 450.0, 512.3, 600.0, 700.0])
+def test_the_approximation_is_within_one_of_the_sum(
+    mean: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    approximate = poisson_band(mean)
+    monkeypatch.setattr(luck, "_LARGEST_EXACT_MEAN", 700.0)
+    exact = poisson_band.__wrapped__(mean)
+    assert abs(approximate.low - exact.low) <= 1
+    assert abs(approximate.high - exact.high) <= 1
 
 
 def test_a_working_device_is_in_the_band_95_times_of_100() -> None:

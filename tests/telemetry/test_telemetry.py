@@ -316,6 +316,13 @@ def test_the_efficiency_of_the_rig_needs_the_power_of_every_device(telemetry, cl
     assert telemetry.snapshot().efficiency == pytest.approx(10_000, rel=0.02)
 
 
+def test_a_rig_that_draws_nothing_has_no_efficiency(telemetry, clock):
+    search(telemetry, clock, 60, 1e6, "a")
+    for name in ("a", "b"):
+        telemetry.emit(SensorsRead(name, Reading(power=0.0)))
+    assert telemetry.snapshot().efficiency is None
+
+
 def test_accepted_blocks_are_counted(telemetry):
     for outcome, target in (
         (Outcome.ACCEPTED, 2**250),
