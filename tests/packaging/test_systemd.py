@@ -41,7 +41,7 @@ def test_restart_depends_on_the_exit_code() -> None:
     assert KEYS["Restart"] == ["on-failure"]
     codes = [int(code) for code in KEYS["RestartPreventExitStatus"][0].split()]
     told = (CHECKOUT / "docs/exit-codes.md").read_text(encoding="utf-8")
-    assert codes == [2, 4]
+    assert codes == [2], "a pool may refuse for a while, and --give-up ends with 4 in an outage"
     for code in codes:
         assert re.search(rf"^\| {code} \|", told, re.MULTILINE)
     assert KEYS["SuccessExitStatus"] == ["130"]
