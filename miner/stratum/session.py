@@ -85,7 +85,6 @@ class Session:
     ) -> None:
         self.number = number
         self._protocol, self._stream, self._clock = protocol, stream, clock
-        self._title = protocol.dialect.title
         self._listener = listener
         self._sent = sent or SentNonces()
         self._limits = limits or Timeouts()
@@ -214,7 +213,7 @@ class Session:
                 for event in self._protocol.finish():
                     self._handle(event)
                 if self._protocol.stray_refusal and not self._subscribed:
-                    raise odd_answer_error(self._protocol)
+                    raise self._odd_answer_error()
                 early = "" if self._authorized else " before it accepted the login"
                 raise ConnectionLost(f"the pool closed the connection{early}")
             self._silent = 0
@@ -248,9 +247,9 @@ class Session:
                 for solution in held:
                     self._send(solution)
             case pool_events.LoginRefused(text):
-                raise login_error(text, self._title, first=False)
+                raise self._refusal(text, first=False)
             case pool_events.WrongProtocol(text):
-                raise login_error(text, self._title, first=True)
+                raise self._refusal(text, first=True)
             case pool_events.HashrateRefused():
                 self._optional.left_out |= self._protocol.dialect.hashrate_reports
             case pool_events.JobReceived(job):
@@ -265,6 +264,29 @@ class Session:
                     self._bans.message(text)
             case pool_events.Reconnect():
                 self._listener.on_event(event)
+
+    def _refusal(self, text: str, *, first: bool) -> PoolError:
+        """Return the error for a refused login; `first`: for a refused first request."""
+        if is_ban(text):
+            return banned(text)
+        if cause := temporary_cause(text):
+            return ConnectionLost(f"the pool cannot log us in now: {text}", cause)
+        if first:
+            return WrongDialect(
+                f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
+                "address, or detect the protocol with --protocol auto"
+            )
+        return PoolRefused(
+            f"the pool refused the login: {text}; check user and password", Cause.LOGIN
+        )
+
+    def _odd_answer_error(self) -> PoolError:
+        if text := self._protocol.stray_refusal:
+            if is_ban(text):
+                return banned(text)
+            reason = f"the pool sent an error that names no request of ours: {text}"
+            return ConnectionLost(reason, temporary_cause(text))
+        return ProtocolError("the pool answered our first request with no JSON object")
 
     def _send(self, solution: Solution) -> None:
         self._stream.write(self._protocol.submit(solution))
@@ -327,11 +349,11 @@ class Session:
 
     async def _limit_login(self) -> None:
         end = self._clock.now() + self._limits.login
-        await within(self._clock, self._limits.login, self._odd_answer.wait())
-        if self._odd_answer.is_set() and not self._subscribed:
+        odd = await within(self._clock, self._limits.login, self._odd_answer.wait())
+        if odd and not self._subscribed:
             await time_limit(self._clock, min(ODD_ANSWER_SECONDS, end - self._clock.now()))
             if not self._subscribed:
-                raise odd_answer_error(self._protocol)
+                raise self._odd_answer_error()
         await time_limit(self._clock, max(end - self._clock.now(), 0.0))
         if not self._subscribed or not self._authorized:
             missing = "the login" if self._subscribed else "our first request"
@@ -375,28 +397,3 @@ class Session:
 
     def _lose(self, solution: Solution, reason: str) -> None:
         self._listener.on_verdict(Verdict(solution, Outcome.LOST, reason))
-
-
-def login_error(text: str, title: str, *, first: bool) -> PoolError:
-    """Return the error for a login that the pool refused with `text`, in the dialect `title`;
-    `first`: it refused the first request."""
-    if is_ban(text):
-        return banned(text)
-    if cause := temporary_cause(text):
-        return ConnectionLost(f"the pool cannot log us in now: {text}", cause)
-    if first:
-        return WrongDialect(
-            f"the pool does not speak {title} ({text}); check the address, or detect the protocol "
-            "with --protocol auto"
-        )
-    return PoolRefused(f"the pool refused the login: {text}; check user and password", Cause.LOGIN)
-
-
-def odd_answer_error(protocol: ClientSide) -> PoolError:
-    """Return the error for a pool that sent something odd in place of its first answer."""
-    if text := protocol.stray_refusal:
-        if is_ban(text):
-            return banned(text)
-        reason = f"the pool sent an error that names no request of ours: {text}"
-        return ConnectionLost(reason, temporary_cause(text))
-    return ProtocolError("the pool answered our first request with no JSON object")
