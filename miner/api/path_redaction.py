@@ -25,15 +25,20 @@ class PathRedactor:
     """
 
     def __init__(self, known: Iterable[str | Path] = ()) -> None:
-        names: set[str] = set()
+        self._names: set[str] = set()
+        self.add(known)
+
+    def add(self, known: Iterable[str | Path]) -> None:
+        """Replace these paths from now on, too."""
         for path in map(Path, known):
             whole = path.absolute()
             if whole != Path(whole.anchor):
-                names.add(str(whole))
+                self._names.add(str(whole))
                 if len(path.parts) > 1 or "." in path.name:
-                    names.add(str(path))
+                    self._names.add(str(path))
         # Longest first: an alternation takes the first branch that matches.
-        branches = "|".join(map(re.escape, sorted(names, key=lambda name: (-len(name), name))))
+        longest_first = sorted(self._names, key=lambda name: (-len(name), name))
+        branches = "|".join(map(re.escape, longest_first))
         literal = rf"(?<![\w/\\.~-])(?:{branches}){_REST}|" if branches else ""
         self._pattern = re.compile(f"{literal}{_ROOT}{_FIRST}{_REST}")
 

@@ -131,6 +131,7 @@ class _Resolver:
             secrets_of(pools, token),
             wallets_of(pools),
             loaded.raw.digest,
+            _private_files(loaded),
         )
 
     def _tunings(self, settings: Settings) -> dict[str, Tuning]:

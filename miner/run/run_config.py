@@ -41,6 +41,7 @@ class ReloadedConfig:
     wallets: Sequence[str] = field(default=(), repr=False)
     digest: str = ""
     """Digest of the settings file, as in `RunConfig`."""
+    private_files: Sequence[Path] = ()
 
 
 class SettingsReloader(Protocol):

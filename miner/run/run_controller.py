@@ -66,6 +66,7 @@ class RunController:
                 self._emit(SettingsRead(accepted=False))
                 raise
             self._redactor.add(new.secrets, new.wallets)
+            self._views.hide_paths(new)
             old, keys = self._config.fixed, sorted({*self._config.fixed, *new.fixed})
             pending = [key for key in keys if old.get(key) != new.fixed.get(key)]
             live = new.live

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from pathlib import Path
@@ -20,7 +20,7 @@ from miner.ledger import Ledger
 from miner.net.address import HostPort
 from miner.panels import ethminer_rpc, http_panels, sgminer_api
 from miner.resources import cache_directory, open_at_once, state_directory
-from miner.run.run_config import RunConfig
+from miner.run.run_config import ReloadedConfig, RunConfig
 from miner.safe_text import Redactor
 from miner.telemetry import History, Journal, Level, Telemetry
 
@@ -48,6 +48,7 @@ class Views:
         self._console = open_console(
             config.log.console, telemetry, journal, clock, stream, redactor
         )
+        self._redact_paths = self._path_redactor()
         self._log = self._new_log(redactor)
         self._ledger = self._new_ledger()
         self.set_level(config.live.level)
@@ -67,6 +68,10 @@ class Views:
         self._console.set_level(level)
         if self._log:
             self._log.set_level(level)
+
+    def hide_paths(self, config: ReloadedConfig) -> None:
+        """Hide the paths of these settings from clients of the API, too."""
+        self._redact_paths.add(_paths_in(config))
 
     def reopen(self) -> None:
         """Write the log to a new file if the old one was moved away."""
@@ -92,7 +97,7 @@ class Views:
         snapshots = CachedSnapshot(self._telemetry.snapshot, self._telemetry, self._clock)
         context = ApiContext(
             snapshots, self._journal, self._history, self._clock, control,
-            self._newest_shares if self._ledger else None, self._path_redactor(),
+            self._newest_shares if self._ledger else None, self._redact_paths,
         )  # fmt: skip
         token = config.api.token if config.api else None
         listening: HostPort | None = None
@@ -166,12 +171,16 @@ class Views:
         with suppress(RuntimeError):  # a user without a home directory
             paths.append(Path.home())
         paths += [config.log.file, config.ledger.path if config.ledger else None, config.record]
-        paths += config.private_files
-        paths += [value for value in config.fixed.values() if isinstance(value, Path)]
-        for pool in config.live.pools:
-            paths += [Path(file) for file in (pool.ca_file, pool.cookie_file) if file]
-        return PathRedactor([path for path in paths if path is not None])
+        return PathRedactor([*filter(None, paths), *_paths_in(config)])
 
     async def _newest_shares(self, limit: int) -> Sequence[Mapping[str, Any]]:
         assert self._ledger is not None
         return await self._ledger.newest(limit, self._disk)
+
+
+def _paths_in(config: RunConfig | ReloadedConfig) -> Iterator[Path]:
+    """Yield the paths in the settings that a reload reads again."""
+    yield from config.private_files
+    yield from (value for value in config.fixed.values() if isinstance(value, Path))
+    for pool in config.live.pools:
+        yield from (Path(file) for file in (pool.ca_file, pool.cookie_file) if file)

@@ -13,7 +13,8 @@ from miner.api.path_redaction import PathRedactor
 from miner.console import LogFile
 from miner.engine.threads import WorkPool
 from miner.errors import ConfigError
-from miner.run.run_config import LiveConfig, LogConfig, RunConfig
+from miner.net.address import PoolUrl
+from miner.run.run_config import LiveConfig, LogConfig, ReloadedConfig, RunConfig
 from miner.run.views import Views
 from miner.safe_text import Redactor
 from miner.settings.secrets import read_secret
@@ -148,4 +149,12 @@ def test_the_paths_of_a_run_are_known_to_its_redactor(monkeypatch: pytest.Monkey
     with WorkPool("disk", 1) as disk:
         views = Views(mining, rig.telemetry, rig.journal, clock, StringIO(), disk, Redactor())
     shown = "in/said.jsonl, in/x.log, my/token, in/rig.toml, /h m/x, c c/d/x, s s/d/x, else/x"
-    assert views._path_redactor()(shown) == f"{'(path), ' * 7}else/x"
+    assert views._redact_paths(shown) == f"{'(path), ' * 7}else/x"
+    pool = PoolUrl("h", 1, "u", cookie_file="new/cookie", ca_file="new/ca")
+    views.hide_paths(
+        ReloadedConfig(
+            LiveConfig((pool,)), {"record": Path("b.jsonl")}, private_files=(Path("p/w"),)
+        )
+    )
+    added = "new/cookie, new/ca, b.jsonl, p/w"
+    assert views._redact_paths(f"{shown}, {added}") == f"{'(path), ' * 7}else/x{', (path)' * 4}"

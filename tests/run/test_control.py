@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -33,6 +35,7 @@ class Parts:
         self.calls: list[tuple[Any, ...]] = []
         self.limits = Timeouts()
         self.stays = True
+        self.hidden: Sequence[Path] = ()
 
     def pause(self, *what: str) -> None:
         self.calls.append(("pause", *what))
@@ -46,6 +49,9 @@ class Parts:
 
     def set_level(self, level: Level) -> None:
         self.calls.append(("level", level))
+
+    def hide_paths(self, config: ReloadedConfig) -> None:
+        self.hidden = config.private_files
 
 
 class Bench:
@@ -119,6 +125,12 @@ async def test_a_connection_that_is_not_kept_is_reported() -> None:
     bench.parts.stays = False
     (sentence,) = await bench.control.reload()
     assert sentence.endswith("reconnecting")
+
+
+async def test_the_paths_in_reloaded_settings_are_hidden() -> None:
+    bench = Bench(ReloadedConfig(LIVE, private_files=(Path("secret/password"),)))
+    await bench.control.reload()
+    assert bench.parts.hidden == (Path("secret/password"),)
 
 
 async def test_each_reload_is_an_event() -> None:

@@ -182,6 +182,7 @@ def test_live_settings_change_at_a_reload(path: Path, old: str, new: str) -> Non
     reloaded = config.reloader.reload()
     assert reloaded.live != config.live
     assert reloaded.fixed == config.fixed
+    assert reloaded.private_files == (path,)
 
 
 @pytest.mark.parametrize(
