@@ -158,6 +158,7 @@ def help_command(context: click.Context, names: tuple[str, ...]) -> None:
 def main() -> None:
     """Run the command line; an error that a user can cause is reported in one sentence."""
     _open_closed_streams()
+    _forget_empty_window()
     code = _run()
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -256,6 +257,14 @@ def _open_closed_streams() -> None:
             setattr(sys, name, open(number, mode, encoding="utf-8", closefd=False))  # noqa: SIM115
     if isinstance(sys.stdout, TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def _forget_empty_window() -> None:
+    """Remove sizes of the terminal that are no positive numbers from the environment: in a window
+    of no width, tables would be empty."""
+    for name in ("COLUMNS", "LINES"):
+        if not re.fullmatch("0*[1-9][0-9]{0,4}", os.environ.get(name, "")):
+            os.environ.pop(name, None)
 
 
 def _report(error: MinerError) -> int:

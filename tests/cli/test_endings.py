@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import re
@@ -10,8 +11,9 @@ import sys
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 
-from tests.cli.running import CHECKOUT, python, toy_file
+from tests.cli.running import CHECKOUT, python, run, toy_file
 from tests.harness.child import captured
 
 FULL = Path("/dev/full")
@@ -249,6 +251,15 @@ def test_characters_that_the_output_cannot_encode_are_escaped(
     assert (ran.returncode, ran.stderr) == (0, b"")
     assert b"\\udcff.toml line 4" in ran.stdout
     assert user.encode() not in ran.stdout
+
+
+@pytest.mark.parametrize("columns", ["0", "-1", "²", "9" * 30])
+def test_a_window_without_a_width_is_not_believed(
+    columns: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert run("--version").code == 0
+    assert 0 < Console(file=io.StringIO()).width < 10_000
 
 
 @pytest.mark.parametrize("redirection", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
