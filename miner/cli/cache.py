@@ -25,6 +25,8 @@ def cache(clear: bool, as_json: bool) -> None:
     from miner.resources import CACHE_PARTS, cache_directory
 
     folder = cache_directory()
+    if os.path.lexists(folder) and not folder.is_dir():
+        raise ConfigError(f"{folder} is not a folder; set PROGPOW_MINER_CACHE to the cache's")
     if not as_json:
         click.echo(str(folder))
     # Other files are not ours: PROGPOW_MINER_CACHE may name any folder, also that of the state.

@@ -93,6 +93,15 @@ def test_a_file_that_cannot_be_deleted(folder: Path, monkeypatch: pytest.MonkeyP
     assert ran.err == f"progpow-miner: {folder / 'light'}: cannot be deleted: Permission denied\n"
 
 
+@pytest.mark.parametrize("arguments", [[], ["--clear"]])
+def test_a_file_in_place_of_the_folder_is_a_mistake(folder: Path, arguments: list[str]) -> None:
+    folder.write_bytes(b"x")
+    ran = run("cache", *arguments)
+    assert (ran.code, ran.out) == (2, "")
+    assert ran.err.startswith(f"progpow-miner: {folder} is not a folder; set PROGPOW_MINER_CACHE")
+    assert folder.read_bytes() == b"x"
+
+
 @pytest.mark.parametrize("state", ["state", "cache", "cache/state"])
 def test_found_blocks_are_not_deleted(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, state: str
