@@ -13,7 +13,13 @@ from miner.clock import Clock, time_limit, within
 from miner.errors import Banned, Cause, PoolError, ProtocolError, WrongDialect
 from miner.net.address import PoolUrl
 from miner.pool.connections import Connection, Connections
-from miner.pool.failover import MAX_RETRY_SECONDS, Failover, GiveUpTimer, PoolEntry
+from miner.pool.failover import (
+    MAX_RETRY_SECONDS,
+    REFUSED_SECONDS,
+    Failover,
+    GiveUpTimer,
+    PoolEntry,
+)
 from miner.pool.share_router import ShareRouter
 from miner.stratum.dialects import DIALECTS, UNRELATED_CAUSES
 from miner.stratum.pool_events import Reconnect
@@ -248,8 +254,8 @@ FAILURES: Mapping[Cause, Reaction] = {
     Cause.NODE_LOGIN: Reaction.GIVE_UP,
     Cause.SETUP: Reaction.GIVE_UP,
 }
-"""The reaction to each failure. A pool is given up only for a failure that does not end by itself,
-and not if it accepted a login before."""
+"""The reaction to each failure. A pool is given up, while another one is left, only for a failure
+that does not end by itself, and not if it accepted a login before."""
 
 
 class FailoverRules:
@@ -302,7 +308,8 @@ class FailoverRules:
     def _after_refusal(self, attempt: Attempt, refusal: PoolError) -> AttemptResult:
         if attempt.pool.login_accepted:
             return AttemptResult(str(refusal), self._after_failure(attempt))
-        self._failover.remove_current()
+        lasting = refusal.cause in (Cause.DIALECT, Cause.ADDRESS)  # only the settings mend it
+        self._failover.give_up_current(inf if lasting else REFUSED_SECONDS)
         return AttemptResult(str(refusal), None)
 
     def _after_leaving(self, attempt: Attempt, *, stable: bool) -> float:

@@ -105,11 +105,14 @@ class PoolClient:
         while self._failover:
             pool = self._failover.current
             if wait := self._failover.ban_remaining(pool):
-                await self._pause(pool.url, "the pool banned us", wait)
+                reason = "the pool refused us" if pool.refused else "the pool banned us"
+                await self._pause(pool.url, reason, wait)
                 continue
             result = await self._try(pool)
             if result.retry_in is None:
-                self._refusals.append(f"{pool.url.label}: {result.reason}")
+                refusal = f"{pool.url.label}: {result.reason}"
+                if refusal not in self._refusals:
+                    self._refusals.append(refusal)
                 self._emit(events.PoolLost(pool.url.label, result.reason, None))
             else:
                 await self._pause(pool.url, result.reason, result.retry_in)

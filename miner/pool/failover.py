@@ -29,6 +29,10 @@ BAN_SECONDS = 900.0
 """A pool that banned us without a duration is not tried for this long, plus up to half of it at
 random."""
 
+REFUSED_SECONDS = 3600.0
+"""A pool that was given up is not tried for this long, plus up to half of it at random: its
+operator may mend what made it refuse us."""
+
 MIN_BAN_SECONDS = 60.0
 MAX_BAN_SECONDS = 6 * 3600.0
 
@@ -78,6 +82,8 @@ class PoolEntry:
     """A login succeeded once, so a later refusal may be temporary."""
     banned_until: float = 0.0
     """Clock seconds before which it is not tried."""
+    refused: bool = False
+    """It was given up, and accepted no login since."""
     resumable: str | None = None
     """Session id of the last connection, where the pool can resume that session."""
     left_out: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
@@ -153,6 +159,9 @@ class Failover:
         current = self.current if self._pools else None
         first = self.first if self._pools else None
         self._pools = [self._entry(url) for url in urls]
+        for pool in self._pools:
+            if pool.refused:
+                pool.refused, pool.banned_until = False, 0.0
         by_ban = [self.ban_remaining(pool) for pool in self._pools]
         self._index = by_ban.index(min(by_ban)) if by_ban else 0
         if not self._pools or self.first is not first:
@@ -197,12 +206,15 @@ class Failover:
         self._advance()
         return 0.0
 
-    def remove_current(self) -> None:
-        """Do not try the current pool again. The next one may be banned still."""
-        del self._pools[self._index]
-        self._index -= 1
-        if self._pools:
-            self._advance()
+    def give_up_current(self, seconds: float = REFUSED_SECONDS) -> None:
+        """Do not try the current pool for `seconds`, because it refused us; once all pools did,
+        none is left. The next one may be banned still."""
+        self.current.refused = True
+        if all(pool.refused for pool in self._pools):
+            self._pools.clear()
+            return
+        self.current.banned_until = self._clock.now() + seconds * self._random.uniform(1.0, 1.5)
+        self._advance()
 
     def return_to_first(self) -> float:
         """Make the first pool current; a single failure then advances to the next."""

@@ -102,7 +102,7 @@ class AttemptListener:
     def _on_login(self) -> None:
         pool = self._attempt.pool
         self._attempt.logged_in_at = self._clock.now()
-        pool.login_accepted = True
+        pool.login_accepted, pool.refused = True, False
         if pool.detection.confirm():
             title = DIALECTS[pool.detection.current].title
             self._messages.remark(self._label, f"it speaks {title}")

@@ -8,7 +8,7 @@ from dataclasses import replace
 from miner.errors import ConfigError, ConnectionLost, EveryPoolRefused, PoolRefused
 from miner.net.address import PoolUrl
 from miner.pool.attempt import DRAIN_SECONDS, JOB_SECONDS, LAUNCH_SECONDS
-from miner.pool.failover import FIRST_POOL_CHECK_SECONDS
+from miner.pool.failover import FIRST_POOL_CHECK_SECONDS, REFUSED_SECONDS
 from miner.stratum.pool_events import Authorized, JobEnded, JobReceived, SessionListener
 from miner.stratum.session import UNANSWERED_SHARES
 from miner.telemetry import events
@@ -151,6 +151,24 @@ async def test_a_pool_that_refuses_the_login_is_not_tried_again() -> None:
         assert bench.job().session == 2
         await bench.clock.advance(FIRST_POOL_CHECK_SECONDS - 1)
         assert bench.hosts() == ["first", "second"]
+
+
+async def test_a_first_pool_that_stopped_refusing_us_is_used_again() -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.prepare(FIRST, REFUSED)
+    backup = bench.prepare(SECOND)
+    async with running(bench):
+        bench.dial.ready(FIRST.host, FakeStream())  # the look whether it is reachable
+        bench.prepare()
+        waited = 0.0
+        while waited < 1.5 * REFUSED_SECONDS + FIRST_POOL_CHECK_SECONDS and not backup.closed:
+            await bench.clock.advance(60)
+            waited += 60
+            backup.feed(notify())
+        assert waited > REFUSED_SECONDS
+        await bench.clock.advance(60)
+        assert bench.hosts() == ["first", "second", "first", "first"]
+        assert bench.job().pool == FIRST.label
 
 
 async def test_the_run_ends_when_every_pool_refused() -> None:

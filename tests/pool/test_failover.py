@@ -16,6 +16,7 @@ from miner.pool.failover import (
     MAX_FAILURES,
     MAX_RETRY_SECONDS,
     MIN_RETRY_SECONDS,
+    REFUSED_SECONDS,
     Failover,
     retry_delays,
 )
@@ -112,12 +113,20 @@ def test_rigs_that_are_banned_together_return_at_different_times() -> None:
     assert max(waits) - min(waits) > BAN_SECONDS / 4
 
 
-def test_a_removed_pool_is_not_tried_again() -> None:
+def test_a_pool_that_was_given_up_is_not_tried_while_others_are_left() -> None:
     failover, _ = failover_between("a", "b")
-    failover.remove_current()
+    failover.give_up_current()
     assert failover.current.url.host == "b"
-    failover.remove_current()
+    assert failover.is_banned(failover.first)
+    failover.give_up_current()
     assert not failover
+
+
+async def test_a_pool_that_was_given_up_is_tried_again_after_an_hour() -> None:
+    failover, clock = failover_between("a", "b")
+    failover.give_up_current()
+    await clock.advance(1.5 * REFUSED_SECONDS)
+    assert not failover.is_banned(failover.first)
 
 
 def test_after_a_return_to_the_first_pool_one_failure_is_enough() -> None:
