@@ -187,9 +187,14 @@ class PoolRefused(PoolError):
 
 
 class WrongDialect(PoolRefused):
-    """The pool did not accept the first request of the dialect we used."""
+    """The pool did not accept the first request of the dialect we used, or showed later that it
+    speaks another one: that with the title `spoken`, if known."""
 
     cause = Cause.DIALECT
+
+    def __init__(self, text: str, spoken: str = "") -> None:
+        super().__init__(text)
+        self.spoken = spoken
 
 
 class EveryPoolRefused(PoolRefused):

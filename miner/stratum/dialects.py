@@ -89,7 +89,8 @@ class Detection:
         self.found = self.named
 
     def move_on(self, failure: PoolError) -> PoolError | None:
-        """Move to the next protocol after a failure that `current` may have caused.
+        """Move on after a failure that `current` may have caused: to the protocol that the pool
+        showed to speak, else to the next one.
 
         Return the error for a pool that refused each of them; its refusal of a login is one, unless
         it had an internal error as well. None: one of them may still fit.
@@ -101,7 +102,10 @@ class Detection:
             self._failures = heard
         self._failures[self.current] = failure
         self.found = self.named
-        self._at = (self._at + 1) % len(self._order)
+        spoken = failure.spoken if isinstance(failure, WrongDialect) else ""
+        following = (self._at + 1) % len(self._order)
+        titles = [DIALECTS[name].title for name in self._order]
+        self._at = titles.index(spoken) if spoken in titles else following
         causes = {failure.cause: failure for failure in self._failures.values()}
         if len(self._failures) < len(self._order):
             return None

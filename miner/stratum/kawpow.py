@@ -107,7 +107,7 @@ class KawPowClient(ClientSide):
         dialect = self._other_dialect_of(params_of(message))
         if dialect and "dialect" not in self._warned:
             self._warned.add("dialect")
-            self._events.append(WrongProtocol(f"its jobs are those of {dialect}"))
+            self._events.append(WrongProtocol(f"its jobs are those of {dialect}", dialect))
             return
         job = self._checked_job(message)
         if job is None:

@@ -31,9 +31,11 @@ class LoginRefused:
 
 @dataclass(frozen=True, slots=True)
 class WrongProtocol:
-    """The pool refused our first request, with `text`; it may speak another dialect."""
+    """The pool refused our first request, with `text`, or sent a job of another dialect."""
 
     text: str
+    spoken: str = ""
+    """Title of the dialect that it speaks instead, if known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -247,9 +247,15 @@ class Session:
                 for solution in held:
                     self._send(solution)
             case pool_events.LoginRefused(text):
-                raise self._refusal(text, first=False)
-            case pool_events.WrongProtocol(text):
-                raise self._refusal(text, first=True)
+                raise self._refusal(text) or PoolRefused(
+                    f"the pool refused the login: {text}; check user and password", Cause.LOGIN
+                )
+            case pool_events.WrongProtocol(text, spoken):
+                raise self._refusal(text) or WrongDialect(
+                    f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
+                    "address, or detect the protocol with --protocol auto",
+                    spoken,
+                )
             case pool_events.HashrateRefused():
                 self._optional.left_out |= self._protocol.dialect.hashrate_reports
             case pool_events.JobReceived(job):
@@ -265,20 +271,13 @@ class Session:
             case pool_events.Reconnect():
                 self._listener.on_event(event)
 
-    def _refusal(self, text: str, *, first: bool) -> PoolError:
-        """Return the error for a refused login; `first`: for a refused first request."""
+    def _refusal(self, text: str) -> PoolError | None:
+        """Return the error for a refusal that says nothing about login or dialect, else None."""
         if is_ban(text):
             return banned(text)
         if cause := temporary_cause(text):
             return ConnectionLost(f"the pool cannot log us in now: {text}", cause)
-        if first:
-            return WrongDialect(
-                f"the pool does not speak {self._protocol.dialect.title} ({text}); check the "
-                "address, or detect the protocol with --protocol auto"
-            )
-        return PoolRefused(
-            f"the pool refused the login: {text}; check user and password", Cause.LOGIN
-        )
+        return None
 
     def _odd_answer_error(self) -> PoolError:
         if text := self._protocol.stray_refusal:

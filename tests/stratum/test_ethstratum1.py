@@ -371,7 +371,8 @@ def test_kawpows_job_shows_the_dialect_of_a_pool_that_did_not_name_one(
     opened = connected(is_uncertain=uncertain)
     opened.receive(subscribed() if named else answer(1, [None, "080c"]) + answer(2))
     events = opened.receive(notify())
-    foreign = WrongProtocol("its jobs are those of KawPow Stratum") in events
+    title = "KawPow Stratum"
+    foreign = WrongProtocol(f"its jobs are those of {title}", title) in events
     assert foreign == (uncertain and not named)
     assert bool(jobs(events)) != foreign
 
@@ -393,7 +394,8 @@ def named(dialect: str) -> ClientSide:
 def test_kawpow_client_reports_this_dialect_once(values: list[Any]) -> None:
     opened = named(VERSION)
     data = announced("1", SEED, HEADER, *values)
-    assert opened.receive(data) == [WrongProtocol("its jobs are those of EthereumStratum/1.0.0")]
+    title = "EthereumStratum/1.0.0"
+    assert opened.receive(data) == [WrongProtocol(f"its jobs are those of {title}", title)]
     assert [type(event) for event in opened.receive(data)] == [Message]
 
 
