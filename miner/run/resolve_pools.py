@@ -132,7 +132,8 @@ def login_notes(pools: Sequence[PoolSettings]) -> Iterator[str]:
         account = (pool.user or url.user).partition("/")[0]
         if pool.worker and "." in account and "@" not in account:
             ending = account.rpartition(".")[2]
-            if ending != pool.worker and not ending.isdecimal():  # a number is a difficulty
+            is_same = account.endswith(f".{pool.worker}")
+            if not is_same and not ending.isdecimal():  # a number is a difficulty
                 text = f"the worker {pool.worker} is added to a user that ends in .{ending} already"
                 yield f"{url.label}: {text}; remove one of them"
 

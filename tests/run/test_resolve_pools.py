@@ -99,6 +99,7 @@ def test_a_fingerprint_and_a_proxy_are_kept() -> None:
         ({"url": "http://rpc:pass@h:1", "user": "RWallet"}, None),
         ({"url": "w.r1@h:1", "worker": "r2"}, "the worker r2 is added to a user that ends in .r1"),
         ({"url": "w.r1@h:1", "worker": "r1"}, None),
+        ({"url": "w.r1.lan@h:1", "worker": "r1.lan"}, None),
         ({"url": "h:1", "user": "w.5000", "worker": "r1"}, None),
         ({"url": "h:1", "user": "ann@mail.example", "worker": "r1"}, None),
     ],
