@@ -132,6 +132,7 @@ class _Resolver:
             wallets_of(pools),
             loaded.raw.digest,
             _private_files(loaded),
+            (*login_notes(settings.pools), *wallet_notes(pools, coin, settings.variant)),
         )
 
     def _tunings(self, settings: Settings) -> dict[str, Tuning]:

@@ -42,6 +42,8 @@ class ReloadedConfig:
     digest: str = ""
     """Digest of the settings file, as in `RunConfig`."""
     private_files: Sequence[Path] = ()
+    notes: Sequence[str] = ()
+    """Sentences about the logins of the pools, for the user."""
 
 
 class SettingsReloader(Protocol):

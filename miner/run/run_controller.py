@@ -73,7 +73,8 @@ class RunController:
             # Until the restart this run mines the old coin, which the new one's pools would refuse.
             if keeps_pools := not ALGORITHM_KEYS.isdisjoint(pending):
                 live = replace(live, pools=self._live.pools)
-            changes = self._apply(live)
+            notes = new.notes if live.pools != self._live.pools else ()
+            changes = [*self._apply(live), *notes]
         if keeps_pools and new.live.pools != live.pools:
             pending.append("the list of pools")
         self._emit(SettingsRead(digest=new.digest, pending=len(pending)))

@@ -127,6 +127,13 @@ async def test_a_connection_that_is_not_kept_is_reported() -> None:
     assert sentence.endswith("reconnecting")
 
 
+async def test_notes_on_logins_are_given_when_the_pools_change() -> None:
+    wallet, other = ReloadedConfig(LIVE, notes=("mistyped",)), replace(LIVE, pools=(SECOND,))
+    bench = Bench(wallet, ReloadedConfig(other, notes=("mistyped",)))
+    assert await bench.control.reload() == ["nothing changed"]
+    assert (await bench.control.reload())[1:] == ["mistyped"]
+
+
 async def test_the_paths_in_reloaded_settings_are_hidden() -> None:
     bench = Bench(ReloadedConfig(LIVE, private_files=(Path("secret/password"),)))
     await bench.control.reload()

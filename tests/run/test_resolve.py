@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
@@ -183,6 +184,15 @@ def test_live_settings_change_at_a_reload(path: Path, old: str, new: str) -> Non
     assert reloaded.live != config.live
     assert reloaded.fixed == config.fixed
     assert reloaded.private_files == (path,)
+
+
+def test_a_mistyped_wallet_is_noted_at_a_reload(path: Path) -> None:
+    config = resolve_settings(lambda: load(path))
+    assert config.reloader is not None
+    assert config.reloader.reload().notes == ()
+    path.write_text(re.sub('user = ".*"', 'user = "RXBurnXXXXXXXXXXXXXXXXXXXXXXWUo9FW"', FILE))
+    (note,) = config.reloader.reload().notes
+    assert "its checksum is wrong" in note
 
 
 @pytest.mark.parametrize(
