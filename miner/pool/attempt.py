@@ -292,7 +292,7 @@ class FailoverRules:
     def _after_misfit(self, attempt: Attempt, failure: PoolError) -> AttemptResult:
         """Return what follows a failure that another dialect may explain: until each was tried,
         the next one is tried soon, without counting the failure. After a login, detection may
-        begin again and again, so the failure counts."""
+        begin again and again, so the failure counts; a busy pool gets more time."""
         detection = attempt.pool.detection
         reason = str(failure)
         if plain := failure.cause is Cause.DIALECT:
@@ -300,7 +300,8 @@ class FailoverRules:
         if refusal := detection.move_on(failure):
             return self._after_refusal(attempt, refusal)
         took = self._clock.now() - (attempt.connected_at or 0.0)
-        quick = plain or (detection.is_first_try and took < QUICK_SECONDS)
+        busy = failure.cause is Cause.LOGIN_LATER
+        quick = plain or (detection.is_first_try and took < QUICK_SECONDS and not busy)
         if quick and attempt.logged_in_at is None:
             return AttemptResult(f"{reason}; trying another protocol", NEXT_DIALECT_SECONDS)
         return AttemptResult(reason, self._after_failure(attempt))

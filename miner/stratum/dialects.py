@@ -30,8 +30,12 @@ DIALECTS: Mapping[str, Dialect] = MappingProxyType(
 """By name, in the order in which detection tries them on a pool."""
 
 
-UNRELATED_CAUSES = frozenset({Cause.BANNED, Cause.LOGIN_LATER, Cause.NO_TLS})
+UNRELATED_CAUSES = frozenset({Cause.BANNED, Cause.NO_TLS})
 """Causes of failures that say nothing about the dialect of a pool."""
+
+BUSY_ANSWERS = 10
+"""Answers of a busy pool after which other dialects are tried as well: the text of one that refuses
+a dialect may be taken for that of a busy one."""
 
 
 def recognise(method: str, params: object) -> Dialect | None:
@@ -54,6 +58,8 @@ class Detection:
         self._at = 0
         self._failures: dict[str, PoolError] = {}
         """Newest failure of each protocol since detection began."""
+        self._busy = 0
+        """Answers of a busy pool since then."""
         self.named = len(self._order) == 1
         self.found = self.named
         """Whether `current` is known to fit, or was named."""
@@ -81,6 +87,7 @@ class Detection:
         """Record that the pool accepted `current`; return whether this is new."""
         news, self.found = not self.found, True
         self._failures.clear()
+        self._busy = 0
         return news
 
     def doubt(self) -> None:
@@ -90,11 +97,15 @@ class Detection:
 
     def move_on(self, failure: PoolError) -> PoolError | None:
         """Move on after a failure that `current` may have caused: to the protocol that the pool
-        showed to speak, else to the next one.
+        showed to speak, else to the next one, but not at the first answers of a busy pool.
 
         Return the error for a pool that refused each of them; its refusal of a login is one, unless
         it had an internal error as well. None: one of them may still fit.
         """
+        if failure.cause is Cause.LOGIN_LATER:
+            self._busy += 1
+            if self._busy < BUSY_ANSWERS:
+                return None
         earlier = [one.cause for one in self._failures.values()]
         if failure.cause is Cause.LOGIN and Cause.LOGIN not in earlier:
             # The pool may have been down when it answered nothing before: ask it again.

@@ -173,7 +173,7 @@ class _DialectAttempt:
         reason = str(error)
         if error.cause in (Cause.LOGIN_LATER, Cause.POOL_FAULT):
             self.fault = ConnectionLost(f"{self.result.url}: {reason}; try later", error.cause)
-        if error.cause in UNRELATED_CAUSES:
+        if error.cause in UNRELATED_CAUSES or error.cause is Cause.LOGIN_LATER:
             raise self.fault or error
         if self._understood and isinstance(error, ConnectionLost):
             self._add_quirk(reason)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import pytest
 
 from miner.errors import Cause, ConnectionLost, PoolError, PoolRefused, WrongDialect
-from miner.stratum.dialects import Detection
+from miner.stratum.dialects import BUSY_ANSWERS, Detection
 
 WRONG = WrongDialect("no such method")
 CLOSED = ConnectionLost("the pool closed the connection")
 LOGIN = PoolRefused("invalid login", Cause.LOGIN)
+BUSY = ConnectionLost("the server is busy", Cause.LOGIN_LATER)
 FAULT = ConnectionLost("internal error", Cause.POOL_FAULT)
 
 
@@ -54,6 +55,17 @@ def test_a_pool_is_refused_only_if_no_protocol_may_still_fit(
     results = [tried.move_on(failure) for failure in failures]
     assert results[:-1] == [None] * (len(failures) - 1)
     assert type(results[-1]) is (error or type(None))
+
+
+def test_a_busy_pool_is_asked_in_other_protocols_after_some_answers() -> None:
+    tried = Detection(["kawpow", "ethstratum"])
+    for _ in range(BUSY_ANSWERS - 1):
+        tried.move_on(BUSY)
+        assert tried.current == "kawpow"
+    tried.move_on(BUSY)
+    assert tried.current == "ethstratum"
+    assert tried.is_uncertain
+    assert tried.move_on(WRONG) is None
 
 
 def test_each_protocol_is_tried_for_the_first_time_once() -> None:
