@@ -37,8 +37,11 @@ def main(command: str, *arguments: str) -> int:
                 raveos.configure(sys.stdin.read(), Path(config))
             case _:
                 raise SheetError(f"{command}: unknown command, or its file is missing")
-    except (SheetError, OSError) as error:
+    except SheetError as error:
         print(f"progpow-miner: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"progpow-miner: {error.filename}: {error.strerror}", file=sys.stderr)
         return 2
     return 0
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import click
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from miner.cli import cli
 from miner.cli.foreign_flags import ForeignFlag, flag_table, foreign_flags, normalized
@@ -239,6 +241,28 @@ def test_the_last_value_of_a_flag_counts_and_is_reported(
 ) -> None:
     found = translation(given)
     assert (found.arguments, found.overridden) == (wanted.split(), [sentence])
+
+
+OWN = own_flags()
+SINGLE = {name: o for name, o in OWN.items() if not (o.is_flag or o.multiple)}
+SINGLE |= {
+    n: SINGLE[r.flag] for r in TRANSLATED if not r.form and r.flag in SINGLE for n in r.names
+}
+
+
+@given(st.lists(st.tuples(st.sampled_from(sorted(SINGLE)), st.sampled_from("abc"))))
+def test_each_flag_with_one_value_is_passed_on_once(pairs: list[tuple[str, str]]) -> None:
+    wanted: dict[click.Option, str] = {}
+    changes = 0
+    for name, value in pairs:
+        changes += wanted.get(SINGLE[name], value) != value
+        wanted[SINGLE[name]] = value
+    found = Translation([word for pair in pairs for word in pair], OWN)
+    passed = list(zip(found.arguments[::2], found.arguments[1::2], strict=True))
+    values = {OWN[name]: value.removeprefix("socks5://") for name, value in passed}
+    assert values == wanted
+    assert len(passed) == len(wanted)
+    assert len(found.overridden) == changes
 
 
 @pytest.mark.parametrize(

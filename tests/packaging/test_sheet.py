@@ -166,6 +166,13 @@ def test_an_invalid_sheet_leaves_no_settings(
     assert not path.exists(), "the last sheet's wallet would be mined for"
 
 
+def test_settings_that_cannot_be_written_are_reported_with_their_place(tmp_path: Path) -> None:
+    (tmp_path / "config.toml").mkdir()
+    done, path = run_hive_config(tmp_path)
+    assert done.returncode == 2
+    assert done.stderr == f"progpow-miner: {path}: Is a directory\n"
+
+
 def test_only_the_owner_can_read_the_settings(tmp_path: Path) -> None:
     _, path = run_hive_config(tmp_path)
     assert path.stat().st_mode & 0o777 == 0o600
