@@ -25,9 +25,11 @@ def variant_option(
     help_text: str = VARIANT_HELP, *, required: bool = False, default: str | None = None
 ) -> Callable[[F], F]:
     """Return the option `-a`."""
+    # To click, None as a default is a value, with which a required option is complete.
+    given: dict[str, Any] = {} if default is None else {"default": default}
     return click.option(
-        "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=required,
-        default=default, show_default=True, help=help_text, shell_complete=complete_value,
+        "-a", "--variant", "--algo", "variant", metavar="NAME|FILE", required=required, **given,
+        show_default=True, help=help_text, shell_complete=complete_value,
     )  # fmt: skip
 
 
@@ -95,7 +97,7 @@ class Seconds(click.FloatRange):
 def _only_file(
     ctx: click.Context, parameter: click.Parameter, files: tuple[Path, ...]
 ) -> Path | None:
-    if len(files) > 1:
+    if len(set(files)) > 1:
         raise click.UsageError(
             f"-c is given {len(files)} times: name one settings file; variables and flags override "
             "it"

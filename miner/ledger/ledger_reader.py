@@ -11,7 +11,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from miner.devices.device_names import is_called
-from miner.errors import BadValue, ConfigError
+from miner.errors import BadValue, ConfigError, not_one_of
 from miner.ledger.schema import COLUMNS, HARDWARE, OLD_OUTCOMES, UNANSWERED, check
 from miner.ledger.share_record import GROUPS, Filter, RunRecord, ShareRecord, Sum
 from miner.work import Outcome
@@ -107,7 +107,7 @@ class LedgerReader:
         """
         for name in by:
             if name not in GROUPS:
-                raise BadValue("by", f"unknown name {name!r}; use {', '.join(GROUPS)}")
+                raise BadValue("by", not_one_of(name, GROUPS))
         wanted = [_NAMES.get(name, name) for name in by]
         with self._open() as connection:
             where, values = _where(connection, filter)

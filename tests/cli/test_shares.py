@@ -212,7 +212,7 @@ def test_by_implies_sums(ledger: Path, by: str) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--sum", "--by", "mood"), "by: unknown name 'mood'; use run, day, hour, device"),
+        (("--sum", "--by", "mood"), "by: 'mood' is not one of run, day, hour, device"),
         (("--since", "soon"), "--since: 'soon' is neither a duration such as 90s"),
         (("--until", "2027-13-01"), "--until: '2027-13-01' is neither a duration"),
         (("--since", "0001-01-01"), "--since: '0001-01-01' is neither"),
