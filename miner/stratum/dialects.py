@@ -100,31 +100,35 @@ class Detection:
         showed to speak, else to the next one, but not at the first answers of a busy pool.
 
         Return the error for a pool that refused each of them; its refusal of a login is one, unless
-        it had an internal error as well. None: one of them may still fit.
+        it was busy or had an internal error as well. None: one of them may still fit.
         """
         if failure.cause is Cause.LOGIN_LATER:
             self._busy += 1
             if self._busy < BUSY_ANSWERS:
                 return None
-        earlier = [one.cause for one in self._failures.values()]
-        if failure.cause is Cause.LOGIN and Cause.LOGIN not in earlier:
+        causes = {one.cause for one in self._failures.values()}
+        if failure.cause is Cause.LOGIN and Cause.LOGIN not in causes:
             # The pool may have been down when it answered nothing before: ask it again.
             heard = {n: one for n, one in self._failures.items() if one.cause is not Cause.LOST}
             self._failures = heard
         self._failures[self.current] = failure
         self.found = self.named
+        self._at = self._following(failure)
+        if refusal := self._refusal_of_all():
+            self._failures.clear()
+        return refusal
+
+    def _following(self, failure: PoolError) -> int:
         spoken = failure.spoken if isinstance(failure, WrongDialect) else ""
-        following = (self._at + 1) % len(self._order)
         titles = [DIALECTS[name].title for name in self._order]
-        self._at = titles.index(spoken) if spoken in titles else following
-        causes = {failure.cause: failure for failure in self._failures.values()}
+        return titles.index(spoken) if spoken in titles else (self._at + 1) % len(self._order)
+
+    def _refusal_of_all(self) -> PoolError | None:
         if len(self._failures) < len(self._order):
             return None
-        if causes.keys() == {Cause.DIALECT}:
-            error: PoolError = WrongDialect("the pool accepts none of the known protocols")
-        elif Cause.LOGIN in causes and Cause.POOL_FAULT not in causes:
-            error = causes[Cause.LOGIN]
-        else:
+        by_cause = {failure.cause: failure for failure in self._failures.values()}
+        if by_cause.keys() == {Cause.DIALECT}:
+            return WrongDialect("the pool accepts none of the known protocols")
+        if by_cause.keys() & {Cause.POOL_FAULT, Cause.LOGIN_LATER}:
             return None
-        self._failures.clear()
-        return error
+        return by_cause.get(Cause.LOGIN)

@@ -44,6 +44,7 @@ def test_refusals_lead_through_all_protocols_and_back_to_the_first() -> None:
         ([LOGIN, WRONG], PoolRefused),
         ([FAULT, LOGIN], None),
         ([FAULT, WRONG], None),
+        ([*[BUSY] * BUSY_ANSWERS, LOGIN], None),
         ([FAULT, FAULT, FAULT], None),
         ([LOGIN], None),
     ],
