@@ -147,9 +147,7 @@ def classify(result: Any, error: Any, reason: Any = None) -> tuple[Outcome, str]
     beside a reason; also if `error` has no code, no text but "OK" or the like, and `result` is
     true. Any JSON value is allowed.
     """
-    code, text = _code_and_text(error)
-    said_nothing = error is not True and code == 0 and bool(_NOTHING.fullmatch(text))
-    if error in NO_ERROR or (result is True and said_nothing):
+    if error in NO_ERROR or (result is True and _is_empty(error)):
         if not (_refuses(result) or (result is None and isinstance(reason, str))):
             return Outcome.ACCEPTED, ""
         status = result.get("status") if isinstance(result, dict) else None
@@ -175,7 +173,7 @@ def _refuses(result: Any) -> bool:
         if isinstance(status, str) and _REFUSING.search(status.lower()):
             return True
         members = [result.get(name) for name in _REFUSING_MEMBERS]
-        return result.get("error") not in NO_ERROR or any(map(_means_no, members))
+        return not _is_empty(result.get("error")) or any(map(_means_no, members))
     if isinstance(result, str):
         text = result.strip().lower()
         if " " in text:
@@ -183,6 +181,12 @@ def _refuses(result: Any) -> bool:
         # One word may be a session's or a worker's name, such as "failover".
         return bool(_REFUSING_WORD.fullmatch(text))
     return result is False
+
+
+def _is_empty(error: Any) -> bool:
+    """Return whether an error has no code, and no text but "OK" or the like."""
+    code, text = _code_and_text(error)
+    return error is not True and code == 0 and bool(_NOTHING.fullmatch(text))
 
 
 def _means_no(value: Any) -> bool:

@@ -28,8 +28,10 @@ EMPTY = [
 
 @pytest.mark.parametrize("error", EMPTY)
 @pytest.mark.parametrize(
-    "result", [True, None, {"status": "OK"}, {"status": "KEEPALIVED"}, 0, "ok"]
-)
+    "result",
+    [True, None, {"status": "OK"}, {"status": "KEEPALIVED"}, 0, "ok",
+     {"status": "OK", "error": {"code": 0}}, {"accepted": True, "error": "none"}],
+)  # fmt: skip
 def test_answer_without_error_or_false_result_is_an_acceptance(result: Any, error: Any) -> None:
     assert classify(result, error) == (Outcome.ACCEPTED, "")
 
