@@ -18,7 +18,7 @@ from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, program_of
 from miner.engine.proof import prove_kernel
 from miner.engine.shape_choice import choice, ratio_of
-from miner.errors import BadValue, DeviceError, DeviceHung, WrongResult
+from miner.errors import BadValue, DeviceError, WrongResult
 from miner.telemetry.events import Launched, ShapeChosen, ShapeLeftOut
 from miner.work import Job
 
@@ -104,8 +104,6 @@ class Autotune:
         self._begin(job)
         try:
             yield
-        except DeviceHung:
-            raise
         except DeviceError as error:
             self._fail(str(error))
             raise
@@ -274,8 +272,6 @@ class Autotune:
                 proof = shared.proofs.of(program_of(job), job, device.round_up(1))
                 prove_kernel(device, trial.kernel, proof)
             return True
-        except DeviceHung:
-            raise
         except WrongResult as error:
             shared.programs.discard(device, image)
             reason = str(error)

@@ -196,9 +196,6 @@ class Engine:
         name, error = thread.name, thread.error
         if name in self._hung:
             return  # already abandoned; how its thread ends does not matter
-        if isinstance(error, DeviceHung):
-            self._give_up_hung(name, str(error).removeprefix(f"{name}: "))
-            return
         if error is not None:
             self._errors.append(error)
             self._end()

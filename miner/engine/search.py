@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -10,7 +11,7 @@ from miner.clock import Clock
 from miner.codegen.kernel_source import RESULT_SLOTS
 from miner.devices.device import Device, DriverCalls, Kernel, LaunchResult, Pending
 from miner.engine.job_slot import JobSlot, NonceAllocator
-from miner.errors import DeviceError, DeviceHung
+from miner.errors import DeviceError
 from miner.telemetry.events import (
     DeviceFault,
     Event,
@@ -189,14 +190,12 @@ class Search:
         """Search until no kernel is ready for the newest job, it must not be mined or is None, or
         until a pause or a stop is requested; then wait for the launches in flight.
 
-        Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError` other
-        than a hang, the launches in flight are waited for first.
+        Raises what the device and `SearchOwner.check_trust` raise; for a `DeviceError`, the
+        launches in flight are waited for first.
         """
         in_flight: _InFlight = deque()
         try:
             self._search(in_flight)
-        except DeviceHung:
-            raise
         except DeviceError:
             self._finish_rest(in_flight)
             raise
@@ -204,15 +203,10 @@ class Search:
             self._slot.forget_launches()
 
     def _finish_rest(self, in_flight: _InFlight) -> None:
-        """Wait for the launches in flight after a failure; a second failure is ignored, but not a
-        hang."""
-        try:
+        """Wait for the launches in flight after a failure; a second failure is ignored."""
+        with suppress(DeviceError):
             while in_flight:
                 self._finish(in_flight.popleft())
-        except DeviceHung:
-            raise
-        except DeviceError:
-            return
 
     def _search(self, in_flight: _InFlight) -> None:
         while True:

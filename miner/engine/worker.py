@@ -17,7 +17,7 @@ from miner.engine.opened_device import OpenedDevice, Shared
 from miner.engine.retry_policy import CandidateRecord
 from miner.engine.search import TARGET_SECONDS, Search
 from miner.engine.shape_choice import ShapeChoice
-from miner.errors import DeviceError, DeviceHung, OutOfMemory, WrongResult
+from miner.errors import DeviceError, OutOfMemory, WrongResult
 from miner.telemetry.events import DeviceFault, DeviceResting, Event, Launched
 from miner.work import Candidate, Job
 
@@ -76,17 +76,12 @@ class Worker:
         self._slot.wake()
 
     def run(self) -> None:
-        """Work until a stop is requested.
-
-        Raises `DeviceHung` when the driver reports a call that does not return.
-        """
+        """Work until a stop is requested."""
         while not self._slot.stopping:
             self._steady_since = self.parked = None
             try:
                 self._use_device()
                 return
-            except DeviceHung:
-                raise
             except DeviceError as error:
                 reason = str(error)
                 steady = self._was_steady() and not isinstance(error, WrongResult)
@@ -118,7 +113,6 @@ class Worker:
         with self.watchdog.call("opening the device", OPENING_SECONDS):
             device: Device = WatchedDevice(self._listed.open(), self.watchdog)
         self._record.restart(self._shared.clock.now())
-        hung = False
         try:
             shape = (self._autotune and self._autotune.chosen) or self._tuning.shape
             if shape is not None:
@@ -128,14 +122,10 @@ class Worker:
                     device, self._slot, self.watchdog, self._shared, self._random, self._choice
                 )
             )
-        except DeviceHung:
-            hung = True
-            raise
         finally:
             self._choice.release(self.info.name)
             self._shared.programs.forget(device)
-            if not hung:
-                device.close()
+            device.close()
 
     def _mine(self, opened: OpenedDevice) -> None:
         shared = self._shared

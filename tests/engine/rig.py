@@ -150,4 +150,4 @@ class Naps(Ticks):
         if not self.naps:
             self.over.set()
             await asyncio.Event().wait()
-        self.seconds += self.naps.pop(0)
+        self.pass_time(self.naps.pop(0))

@@ -171,7 +171,7 @@ async def test_a_dataset_unused_for_an_hour_is_dropped():
     async with rig.running():
         for number in (0, 1):
             await mine(rig, of(number))
-        rig.clock.seconds += UNUSED_SECONDS + 1
+        rig.clock.pass_time(UNUSED_SECONDS + 1)
         await mine(rig, of(2))
         await mine(rig, of(2, header=2))
         await mine(rig, of(0, header=2))
@@ -182,10 +182,10 @@ async def test_a_dataset_that_was_used_for_hours_is_kept():
     rig = Rig(DeviceScript(spare=99 * EACH))
     async with rig.running():
         await mine(rig, of(0))
-        rig.clock.seconds += 2 * UNUSED_SECONDS
+        rig.clock.pass_time(2 * UNUSED_SECONDS)
         await mine(rig, of(1))
         await mine(rig, of(0, header=2))
-        rig.clock.seconds += 2 * UNUSED_SECONDS
+        rig.clock.pass_time(2 * UNUSED_SECONDS)
         await mine(rig, of(0, header=3))
     assert built(rig) == [0, 1]
 
@@ -229,7 +229,7 @@ async def test_the_other_dataset_is_built_once_the_present_one_was_held():
     rig = Rig(slow())
     async with rig.running():
         await alternating(rig)
-        rig.clock.seconds += HOLD_FACTOR * BUILD
+        rig.clock.pass_time(HOLD_FACTOR * BUILD)
         await mine(rig, of(1, header=5))
         await sit_out(rig, of(0, header=5))
     assert built(rig) == [0, 1, 0, 1]
@@ -239,7 +239,7 @@ async def test_an_epoch_that_changes_after_a_long_time_does_not_alternate():
     rig = Rig(slow())
     async with rig.running():
         for number in (0, 1, 0, 1, 0, 1):
-            rig.clock.seconds += STABLE_FACTOR * BUILD
+            rig.clock.pass_time(STABLE_FACTOR * BUILD)
             await mine(rig, of(number))
     assert built(rig) == [0, 1, 0, 1, 0, 1]
     assert not rig.of(EpochSkipped)
@@ -314,7 +314,7 @@ async def test_an_epoch_that_lasts_is_built_after_a_while():
     rig = Rig(slow())
     async with rig.running():
         skipped = await a_new_epoch_with_each_job(rig)
-        rig.clock.seconds += UNREPLACED_SECONDS
+        rig.clock.pass_time(UNREPLACED_SECONDS)
         await mine(rig, of(skipped))
     assert built(rig) == [skipped]
 

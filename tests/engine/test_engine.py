@@ -183,7 +183,7 @@ async def test_older_work_is_sent_unless_a_clean_job_makes_it_stale(clean, sent)
     async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(replace(job_at(1, variant=LONG), clean=clean, share_target=0))
-        rig.clock.seconds += 2.5
+        rig.clock.pass_time(2.5)
         gate.release(1000)
         await rig.until(lambda: rig.solutions if sent else rig.verdicts)
     assert bool(rig.solutions) is sent
@@ -198,7 +198,7 @@ async def test_solutions_are_submitted_after_the_pool_was_lost():
     async with rig.running(job_at(0, variant=LONG)) as engine:
         await rig.until_launched(rig.scripts[0], lambda: len(rig.scripts[0].launched) == 2)
         engine.work_on(None)
-        rig.clock.seconds += 100
+        rig.clock.pass_time(100)
         gate.release(1000)
         await rig.until(lambda: rig.solutions)
 

@@ -103,7 +103,7 @@ def test_a_far_job_that_the_pool_does_not_replace_is_mined() -> None:
     judge = HeightJudge(clock)
     judge.note(epochs(600))
     judge.note(epochs(20))
-    clock.seconds += UNREPLACED_SECONDS
+    clock.pass_time(UNREPLACED_SECONDS)
     assert judge.doubt(epochs(20)) is None
 
 

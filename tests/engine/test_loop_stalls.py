@@ -17,11 +17,11 @@ def test_a_stall_is_explained_by_what_ran_for_most_of_it():
     clock = Ticks(100.0)
     activity = Activity(clock)
     with activity.of("build"):
-        clock.seconds += 2
+        clock.pass_time(2)
         with HangWatchdog(clock, activity, "fake:0").call("loading a kernel", 30.0):
-            clock.seconds += 3
+            clock.pass_time(3)
         with activity.of("prove"):
-            clock.seconds += 0.5
+            clock.pass_time(0.5)
         assert activity.during(102, 105.5) == "fake:0: loading a kernel, build"
     assert activity.during(102, 105.5) == "fake:0: loading a kernel, build", "although both ended"
     assert activity.during(100, 105.5) == "fake:0: loading a kernel, build"

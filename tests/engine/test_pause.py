@@ -110,13 +110,13 @@ async def test_the_delay_of_a_job_excludes_datasets_and_pauses():
     rig = Rig(DeviceScript(slice_gate=gate))
     async with rig.running(job_at()) as engine:
         await rig.until(lambda: rig.of(DatasetBuilding))
-        rig.clock.seconds += 100.0
+        rig.clock.pass_time(100.0)
         gate.release(100)
         await rig.until(lambda: rig.of(JobTaken))
         engine.pause("fake:0", "api", "by request")
         await rig.until(lambda: len(rig.scripts[0].launched) == len(rig.of(Launched)))
         engine.work_on(job_at(header=2))
-        rig.clock.seconds += 100.0
+        rig.clock.pass_time(100.0)
         engine.resume("fake:0", "api")
         await rig.until(lambda: len(rig.of(JobTaken)) == 2)
     assert all(0 <= e.seconds < 10 for e in rig.of(JobTaken))
@@ -130,7 +130,7 @@ async def test_a_build_that_does_not_end_is_a_hang():
         watchdog = engine._workers["fake:0"].watchdog
         async with asyncio.timeout(WAIT):
             while (overdue := watchdog.overdue()) is None:
-                rig.clock.seconds += BUILDING_SECONDS + 1
+                rig.clock.pass_time(BUILDING_SECONDS + 1)
                 await asyncio.sleep(0)
         assert overdue.startswith("building a kernel did not return within")
         gate.set()

@@ -13,14 +13,14 @@ from tests.fakes.device import WAIT, Ticks
 def test_the_countdown_starts_with_the_first_begin():
     clock = Ticks(100.0)
     deadline = ShutdownDeadline(clock)
-    clock.seconds += 50
+    clock.pass_time(50)
     assert deadline.left() == STOP_SECONDS
     deadline.begin()
-    clock.seconds += 1
+    clock.pass_time(1)
     deadline.begin()
     assert deadline.left() == STOP_SECONDS - 1
     assert deadline.for_answers() == STOP_SECONDS - 1 - CONNECTION_SECONDS
-    clock.seconds += 50
+    clock.pass_time(50)
     assert deadline.left() == 0
     assert deadline.for_answers() > 0, "an answer that is here is heard"
 
@@ -29,7 +29,7 @@ def over() -> ShutdownDeadline:
     clock = Ticks()
     deadline = ShutdownDeadline(clock)
     deadline.begin()
-    clock.seconds += STOP_SECONDS
+    clock.pass_time(STOP_SECONDS)
     return deadline
 
 

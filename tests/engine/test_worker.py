@@ -6,7 +6,7 @@ from dataclasses import replace
 import pytest
 
 from miner.engine.retry_policy import CandidateRecord, RetryPolicy
-from miner.errors import DeviceError, DeviceHung, NoUsableDevice, OutOfMemory
+from miner.errors import DeviceError, NoUsableDevice, OutOfMemory
 from miner.progpow.variant import Span
 from miner.telemetry.events import (
     DatasetBuilding,
@@ -238,14 +238,6 @@ async def test_the_run_ends_when_all_devices_are_parked():
     with pytest.raises(NoUsableDevice, match=r"dataset cannot be made.*cannot be opened"):
         await rig.runs_out(job_at())
     assert [e.parked for e in rig.of(DeviceResting)].count(True) == 2
-
-
-async def test_a_device_is_not_closed_after_its_driver_reports_a_hang():
-    rig = Rig(DeviceScript(hang_reported=True), DeviceScript())
-    with pytest.raises(DeviceHung, match="does not answer"):
-        await rig.runs_out(job_at())
-    assert (rig.scripts[0].opened, rig.scripts[0].closed) == (1, 0)
-    assert rig.scripts[1].closed == 1
 
 
 async def test_a_stop_ends_the_pause_after_a_failure():

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from miner.codegen.kernel_source import RESULT_SLOTS, KernelSource
 from miner.codegen.launch_shape import LaunchShape, shape_named
 from miner.devices.device import Hit, LaunchResult, fill
-from miner.errors import BuildFailed, DeviceError, DeviceHung, OutOfMemory
+from miner.errors import BuildFailed, DeviceError, OutOfMemory
 from miner.progpow.epoch import Epoch
 from miner.progpow.hashing import Digest
 from miner.progpow.variant import FixedSizes, Variant
@@ -96,6 +96,12 @@ class Ticks:
     seconds: float = 0.0
     ahead: float = 0.0
     """Seconds by which the time of day was set forward."""
+    _turn: threading.Lock = field(default_factory=threading.Lock)
+
+    def pass_time(self, seconds: float) -> None:
+        """Let `seconds` pass; any thread may call it."""
+        with self._turn:
+            self.seconds += seconds
 
     def now(self) -> float:
         return self.seconds
@@ -104,7 +110,7 @@ class Ticks:
         return 1_800_000_000.0 + self.ahead + self.now()
 
     async def sleep(self, seconds: float) -> None:
-        self.seconds += seconds
+        self.pass_time(seconds)
 
 
 @dataclass
@@ -125,7 +131,6 @@ class DeviceScript:
     fail_launch: int = 0
     failure: Exception | None = None
     """Raised by `wait` of a search."""
-    hang_reported: bool = False
     wrong_hits: bool = False
     wrong_kernels: int = 0
     """How many of the next builds give wrong hashes."""
@@ -201,14 +206,12 @@ class FakePending:
                 script.hang.wait(WAIT)
             if script.failure is not None:
                 raise script.failure
-            if script.hang_reported:
-                raise DeviceHung(f"{self._device.info.name}: the driver does not answer")
             if script.fail_launch:
                 script.fail_launch -= 1
                 raise DeviceError(f"{self._device.info.name}: the launch failed")
         tried = min(script.begun, span.count) if self._stopped else span.count
         tried -= 0 if proving else min(script.skipped, tried)
-        self._device.clock.seconds += tried / 2000
+        self._device.clock.pass_time(tried / 2000)
         hits = []
         for nonce in range(span.first, span.first + tried):
             digest = _digest(job.header_hash, self._image.source.text, nonce)
@@ -299,7 +302,7 @@ class FakeDevice:
             first, end = epoch.nodes * part // 4, epoch.nodes * (part + 1) // 4
             nodes[first:end] = PROVER.dataset_nodes(epoch, light, first, end - first)
             self.script.slices += 1
-            self.clock.seconds += self.script.slice_seconds
+            self.clock.pass_time(self.script.slice_seconds)
             self._corrupt(first, end)
             yield (part + 1) / 4
 
