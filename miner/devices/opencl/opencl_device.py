@@ -95,9 +95,10 @@ class OpenClDevice(BufferedDevice):
     def __init__(
         self, cl: ModuleType, info: DeviceInfo, device: Any, objects: DriverObjects
     ) -> None:
-        shape = known_shape(device.platform.name, device.name)
+        self._cl, self._objects, self._card, self.info = cl, objects, device, info
+        with self.calls("opening"):
+            shape = known_shape(device.platform.name, device.name)
         super().__init__(info, shape_named(shape) if shape else OPENCL.shape_for(info))
-        self._cl, self._objects, self._card = cl, objects, device
         self._context: Any = None
         self._queues: list[Any] = []
         self._stopping: Any = None
@@ -144,8 +145,8 @@ class OpenClDevice(BufferedDevice):
         with self._objects.building():
             if self._context is None:
                 raise BuildFailed(f"{self.info.name}: {source.title}: the device is closed")
-            program = self._objects.keep(cl.Program(self._context, source.text))
             try:
+                program = self._objects.keep(cl.Program(self._context, source.text))
                 program.object.build(options=list(source.options))
                 if source.subgroup_multiple > 1:
                     width = self._subgroup_size(program, source)
@@ -199,7 +200,7 @@ class OpenClDevice(BufferedDevice):
 
     def generate(self, epoch: Epoch, light: NDArray[np.uint32], filler: Image) -> Iterator[float]:
         """Fill the dataset in slices; see `Device.generate`."""
-        with self._objects.alone():
+        with self._objects.alone(), self.calls("allocating the dataset"):
             self._release(epoch)
             self._datasets[epoch] = dataset = self._allocated(epoch)
         self.select(epoch)
@@ -217,7 +218,9 @@ class OpenClDevice(BufferedDevice):
         reports as free, without an eighth of all for a card, half of it for the host."""
         total = self.info.memory
         free = total - sum(dataset.size for dataset in self._datasets.values())
-        if self._card.host_unified_memory:
+        with self.calls("reading its free memory"):
+            shares_memory = self._card.host_unified_memory
+        if shares_memory:
             return min(free, available_memory() or 0) - total // 2
         # Only AMD's driver reports it: in KiB, all and in one piece.
         with suppress(AttributeError, self._cl.Error):
