@@ -14,6 +14,7 @@ from miner.errors import BadValue, ProtocolError
 from miner.progpow.variant import Variant
 from miner.safe_text import short_line
 from miner.stratum import pool_events, wire_format
+from miner.stratum.bans import is_ban
 from miner.stratum.outcomes import NO_ERROR, classify, reason_of
 from miner.stratum.wire_format import DialectFacts, LineReader, decode_all, encode
 from miner.wallets import SHORTEST_ADDRESS
@@ -193,7 +194,8 @@ class ClientSide(ABC):
     def finish(self) -> list[pool_events.PoolEvent]:
         """Return the events of a last line that the pool did not end before it closed the
         connection; none if that line is cut."""
-        return self.receive(b"\n") if decode_all(self._reader.rest) else []
+        rest = self._reader.rest
+        return self.receive(b"\n") if decode_all(rest) or is_ban(_plain_text(rest)) else []
 
     def data_to_send(self) -> bytes:
         """Return and clear the bytes to send in reaction to what was received."""
@@ -411,7 +413,14 @@ class ClientSide(ABC):
             raise ProtocolError(
                 f"the pool sent more than {MALFORMED_LINES} lines that are not JSON objects"
             )
-        self._warn_once("line", "the pool sent a line that is not a JSON object; ignoring it")
+        if is_ban(text := _plain_text(line)):  # firewalls and proxies of pools write no JSON
+            self._events.append(pool_events.Message(text))
+        else:
+            self._warn_once("line", "the pool sent a line that is not a JSON object; ignoring it")
+
+
+def _plain_text(line: bytes) -> str:
+    return short_line(line.decode("utf-8", "replace")).strip("\"' ")
 
 
 def _is_answer(message: dict[str, Any]) -> bool:

@@ -212,6 +212,21 @@ async def test_a_ban_in_an_error_that_names_no_request_is_respected(closes: bool
         assert bench.hosts() == ["first", "second"]
 
 
+@pytest.mark.parametrize(
+    "text", [b"Your IP is banned for 10 minutes\n", b'"you are banned"', b"banned"]
+)
+async def test_a_ban_in_plain_text_is_respected(text: bytes) -> None:
+    bench = Bench([FIRST, SECOND])
+    bench.dial.ready(FIRST.host, stream := FakeStream())
+    bench.prepare(SECOND)
+    stream.feed(text)
+    stream.end()
+    async with running(bench):
+        await bench.clock.advance(3)
+        assert bench.hosts() == ["first", "second"]
+        assert "banned" in bench.events_of(events.PoolLost)[0].reason
+
+
 async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
     bench = Bench([FIRST, SECOND])
     stream = FakeStream()
