@@ -143,7 +143,7 @@ class Handlers:
             try:
                 changes = await self._context.control.reload()
             except UsageError as error:
-                raise web.HTTPConflict(text=str(error)) from error
+                raise web.HTTPConflict(text=self._context.redact(str(error))) from error
         return self._respond(Done(done=tuple(changes)))
 
     async def document(self, request: web.Request) -> web.Response:

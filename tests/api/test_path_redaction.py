@@ -137,6 +137,12 @@ async def test_no_response_contains_a_path(serve: Serve, tmp_path: Path) -> None
         assert "(path)" in body, address
 
 
+async def test_the_refusal_of_a_reload_contains_no_path(serve: Serve) -> None:
+    service = await serve(context={"redact": PathRedactor(["rigs/my.toml"])})
+    service.control.problem = "rigs/my.toml: line 3: unknown key"
+    assert (await service.post("/reload")).error == "(path): line 3: unknown key"
+
+
 def test_the_paths_of_a_run_are_known_to_its_redactor(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, place in [("HOME", "/h m"), ("CACHE", "c c/d"), ("STATE", "s s/d")]:
         monkeypatch.setenv(name if name == "HOME" else f"PROGPOW_MINER_{name}", place)
