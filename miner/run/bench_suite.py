@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from math import inf
 from pathlib import Path
 from statistics import harmonic_mean
 from typing import Any
@@ -108,6 +109,7 @@ def suite_in(path: Path) -> dict[str, Any]:
     try:
         for part in (*report["heights"].values(), report["all"]):
             _interval(part)
+        report.get("device", {}).keys()
     except (AttributeError, KeyError, TypeError, ValueError) as error:
         raise ConfigError(
             f"{path}: is not a report of `bench --suite --json`; make one to compare"
@@ -125,7 +127,7 @@ def _json(path: Path) -> dict[str, Any]:
 
 def _interval(part: Mapping[str, Any]) -> Interval:
     interval = Interval(**{name: float(value) for name, value in part["hashrate"].items()})
-    if not 0 < interval.low <= interval.median <= interval.high:
+    if not 0 < interval.low <= interval.median <= interval.high < inf:
         raise ValueError("the interval is out of order")
     return interval
 

@@ -99,7 +99,9 @@ def test_what_else_differs_is_named() -> None:
 
 @pytest.mark.parametrize(
     "text", ["", "[]", "{", '{"hashrate": {"median": 1}}', '{"heights": {}, "all": {}}',
-             '{"heights": {}, "all": {"hashrate": {"median": 0, "low": 0, "high": 0}}}'],
+             '{"heights": {}, "all": {"hashrate": {"median": 0, "low": 0, "high": 0}}}',
+             '{"heights": {}, "all": {"hashrate": {"median": 1, "low": 1, "high": Infinity}}}',
+             '{"heights":{},"device":1,"all": {"hashrate": {"median": 1, "low": 1, "high":1}}}'],
 )  # fmt: skip
 def test_other_files_are_refused_in_one_sentence(tmp_path: Path, text: str) -> None:
     path = tmp_path / "report.json"
