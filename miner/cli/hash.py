@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from miner.progpow.variant import Variant
     from miner.verify import Verifier
 
+LONGEST_LINE = 1 << 20
+"""Characters of a line in a batch, at which it is not one."""
+
 
 @click.command("hash")
 @variant_option()
@@ -60,10 +63,12 @@ def hash_command(
 
 
 def _hash_batch(verifier: Verifier, lines: TextIO) -> None:
-    from miner.errors import MinerError
+    from miner.errors import ConfigError, MinerError
 
     variants: dict[str, Variant] = {}
-    for line in lines:
+    while line := lines.readline(LONGEST_LINE):
+        if len(line) == LONGEST_LINE:
+            raise ConfigError("--batch: a line has more than 1 MiB; name the right file")
         if not line.strip():
             continue
         row: dict[str, Any] = {}

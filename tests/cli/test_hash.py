@@ -170,6 +170,13 @@ def test_an_invalid_line_is_reported_and_the_batch_continues(toy: Path, tmp_path
     assert answers[18] == kept | {"error": answers[18]["error"]}
 
 
+def test_a_line_without_end_is_not_read_into_memory() -> None:
+    ran = run("hash", "--batch", "-", stdin=b"{}\n" + bytes(1 << 21))
+    assert ran.code == 2
+    assert ran.err == "progpow-miner: --batch: a line has more than 1 MiB; name the right file\n"
+    assert ran.out.count("\n") == 1
+
+
 def test_an_empty_batch(tmp_path: Path) -> None:
     assert batch("", tmp_path) == batch("\n \n") == []
 
