@@ -6,7 +6,7 @@ import codecs
 import os
 import stat
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
@@ -166,11 +166,13 @@ def _values(value: object) -> Iterable[object]:
 
 
 def available_memory(
-    meminfo: Path = Path("/proc/meminfo"), cgroup: Path = Path("/sys/fs/cgroup")
+    meminfo: Path = Path("/proc/meminfo"),
+    cgroup: Path = Path("/sys/fs/cgroup"),
+    membership: Path = Path("/proc/self/cgroup"),
 ) -> int | None:
-    """Return the bytes that programs can allocate without swapping and, in a container, within its
-    limit; None: unknown."""
-    known = (_available_here(meminfo), _left_to_container(cgroup))
+    """Return the bytes that programs can allocate without swapping and within the limit of a
+    container or service; None: unknown."""
+    known = (_available_here(meminfo), _left_to_container(cgroup, membership))
     return min((number for number in known if number is not None), default=None)
 
 
@@ -182,20 +184,46 @@ def _available_here(meminfo: Path) -> int | None:
     return None
 
 
-def _left_to_container(cgroup: Path) -> int | None:
-    """Return what the limit of a control group, of version 2 or 1, leaves; None: no limit."""
-    legacy = cgroup / "memory"
-    limit = number_in(cgroup / "memory.max") or number_in(legacy / "memory.limit_in_bytes")
+def _left_to_container(cgroup: Path, membership: Path) -> int | None:
+    """Return the least that the limit of a control group leaves, None without a limit."""
+    left = [_left_in(group) for group in _control_groups(cgroup, membership)]
+    return min((number for number in left if number is not None), default=None)
+
+
+def _control_groups(cgroup: Path, membership: Path) -> Iterator[Path]:
+    """Yield the folders of this process's control groups, of version 2 or 1, that may limit memory.
+
+    A container sees its own as the top one; the one of a service lies below.
+    """
+    tops = {"": cgroup, "memory": cgroup / "memory"}
+    yield from tops.values()
+    with suppress(OSError, ValueError):
+        for line in membership.read_text("ascii").splitlines():
+            _, controllers, path = line.split(":", 2)
+            for name in tops.keys() & set(controllers.split(",")):
+                group = tops[name]
+                for part in path.strip("/").split("/"):
+                    group /= part
+                    yield group
+
+
+def _left_in(group: Path) -> int | None:
+    limit = _first_number(group, "memory.max", "memory.limit_in_bytes")
     if limit is None or limit >= 1 << 60:
         return None
-    used = number_in(cgroup / "memory.current") or number_in(legacy / "memory.usage_in_bytes") or 0
-    freeable = 0
-    for path, key in ((cgroup, "inactive_file "), (legacy, "total_inactive_file ")):
-        with suppress(OSError, ValueError):
-            for line in (path / "memory.stat").read_text("ascii").splitlines():
-                if line.startswith(key):
-                    freeable = int(line.removeprefix(key))
+    used = _first_number(group, "memory.current", "memory.usage_in_bytes") or 0
+    statistics: dict[str, int] = {}
+    with suppress(OSError, ValueError):
+        for line in (group / "memory.stat").read_text("ascii").splitlines():
+            name, _, number = line.partition(" ")
+            statistics[name] = int(number)
+    freeable = statistics.get("total_inactive_file", statistics.get("inactive_file", 0))
     return max(limit - used + freeable, 0)
+
+
+def _first_number(folder: Path, *names: str) -> int | None:
+    found = (number_in(folder / name) for name in names)
+    return next((number for number in found if number is not None), None)
 
 
 def number_in(path: Path) -> int | None:

@@ -265,7 +265,22 @@ def test_the_limit_of_a_container_is_respected(
     (tmp_path / "memory.max").write_text(f"{limit}\n")
     (tmp_path / "memory.current").write_text(f"{used}\n")
     (tmp_path / "memory.stat").write_text("anon 800\ninactive_file 100\nactive_file 3\n")
-    assert available_memory(meminfo, tmp_path) == free
+    assert available_memory(meminfo, tmp_path, tmp_path) == free
+
+
+@pytest.mark.parametrize(
+    ("membership", "top"), [("0::/a.slice/b.service", "."), ("4:cpu,memory:/a.slice", "memory")]
+)
+def test_the_limit_of_a_service_is_respected(membership: str, top: str, tmp_path: Path) -> None:
+    meminfo, own = tmp_path / "meminfo", tmp_path / "own"
+    meminfo.write_text("MemAvailable:    5 kB\n")
+    own.write_text(f"5:pids:/x\n{membership}\n")
+    group = tmp_path / top / "a.slice"
+    group.mkdir(parents=True)
+    assert available_memory(meminfo, tmp_path, own) == 5 * 1024
+    (group / "memory.max").write_text("3000\n")
+    (group / "memory.current").write_text("900\n")
+    assert available_memory(meminfo, tmp_path, own) == 2100
 
 
 @pytest.mark.parametrize(("limit", "free"), [(3000, 2200), (9223372036854771712, 5 * 1024)])
@@ -278,7 +293,7 @@ def test_the_limit_of_a_container_under_version_1_is_respected(
     (tmp_path / "memory" / "memory.limit_in_bytes").write_text(f"{limit}\n")
     (tmp_path / "memory" / "memory.usage_in_bytes").write_text("900\n")
     (tmp_path / "memory" / "memory.stat").write_text("inactive_file 7\ntotal_inactive_file 100\n")
-    assert available_memory(meminfo, tmp_path) == free
+    assert available_memory(meminfo, tmp_path, tmp_path) == free
 
 
 @pytest.mark.parametrize(

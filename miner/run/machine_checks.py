@@ -78,7 +78,8 @@ class Machine:
         yield clock_finding(clock.wall(), installed_at)
 
     def _memory(self) -> Finding:
-        free = available_memory(self.root / "proc/meminfo", self.root / "sys/fs/cgroup")
+        proc = self.root / "proc"
+        free = available_memory(proc / "meminfo", self.root / "sys/fs/cgroup", proc / "self/cgroup")
         if free is None:
             return Finding("memory", "note", "the available memory is not known")
         text = f"{format_bytes(free)} of host memory available"
