@@ -50,11 +50,14 @@ def state_directory() -> Path:
 
 
 def _own_directory(own: str, base: str, default: str) -> Path:
+    chosen = variable(own)
     try:
-        if chosen := variable(own):
+        if chosen:
             return Path(chosen).expanduser()
         return Path(os.environ.get(base) or default).expanduser() / "progpow-miner"
     except RuntimeError as error:
+        if chosen and not chosen.startswith("~/"):
+            raise ConfigError(f"{own}: {chosen}: unknown user; write the whole path") from error
         raise ConfigError(
             "this user has no home directory: set HOME to a writable folder, or "
             "PROGPOW_MINER_CACHE and PROGPOW_MINER_STATE to two"

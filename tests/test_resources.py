@@ -293,6 +293,9 @@ def test_folders_in_a_home_directory(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, folder in (("CACHE", cache_directory), ("STATE", state_directory)):
         monkeypatch.setenv(f"PROGPOW_MINER_{name}", "~/here")
         assert folder() == Path("/home/someone/here")
+        monkeypatch.setenv(f"PROGPOW_MINER_{name}", "~nobody-here/x")
+        with pytest.raises(ConfigError, match="~nobody-here/x: unknown user; write the whole path"):
+            folder()
 
 
 def test_each_part_of_the_cache_is_known() -> None:
