@@ -13,7 +13,7 @@ from miner.net.address import PoolUrl
 from miner.net.dial import Dial, Stream
 from miner.progpow.variant import Variant
 from miner.stratum import pool_events
-from miner.stratum.bans import banned, is_ban
+from miner.stratum.bans import Bans, banned, is_ban
 from miner.stratum.client_side import SEED_WARNING, Opening
 from miner.stratum.dialects import DIALECTS, UNRELATED_CAUSES
 from miner.stratum.difficulty import expected_hashes
@@ -136,6 +136,7 @@ class _DialectAttempt:
         dialect = DIALECTS[name]
         self._client = dialect.connect(opening)
         self.result = ProbeResult(url.label, name, dialect.title, tls=_certificate_check(url))
+        self._bans = Bans(clock, url.user)
         self._started_at = 0.0
         self._understood = False
         """Whether the pool sent anything that makes sense in this dialect."""
@@ -191,8 +192,8 @@ class _DialectAttempt:
             if not data:
                 for event in self._client.finish():
                     self._handle(event)
-                if self._client.stray_refusal:
-                    self._check_refusal(self._client.stray_refusal)
+                if text := self._bans.text or self._client.stray_refusal:
+                    self._check_refusal(text)
                 raise ConnectionLost("the pool closed the connection")
             if self.result.latency_ms is None:
                 elapsed = self._clock.now() - self._started_at
@@ -237,6 +238,8 @@ class _DialectAttempt:
             case pool_events.Message(text, ours):
                 if ours and text.startswith(SEED_WARNING):
                     result.seed = SeedCheck.DIFFERS
+                if not ours:
+                    self._bans.message(text)
                 self._add_quirk(text)
             case pool_events.Reconnect(host, port, wait):
                 where = f"{host or 'the same host'}, port {port or 'the same'}"

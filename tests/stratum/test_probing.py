@@ -178,8 +178,16 @@ def test_no_fitting_dialect_is_one_error() -> None:
     assert caught.value.exit_code == 4
 
 
-def test_ban_ends_the_probe() -> None:
-    banned = stream_of(answer(1, None, [25, "you are banned for 600 s"]))
+@pytest.mark.parametrize(
+    "told",
+    [
+        answer(1, None, [25, "you are banned for 600 s"]),
+        line({"method": "client.show_message", "params": ["you are banned for 600 s"]}),
+        b"you are banned for 600 s\n",
+    ],
+)
+def test_ban_ends_the_probe(told: bytes) -> None:
+    banned = stream_of(told, end=True)
     with pytest.raises(Banned, match="the pool banned us: you are banned") as caught:
         probe(banned, stream_of(LOGIN), protocols=["kawpow", "ethproxy"])
     assert banned.closed
