@@ -28,6 +28,7 @@ _LONG_WORD = re.compile(r"[A-Za-z0-9]{20,}")
 _USER_SEPARATOR = re.compile(r"([./+@:])")
 
 _ESCAPED_IN_JSON = {"\n": "n", "\r": "r", "\t": "t", "\b": "b", "\f": "f"} | {c: c for c in "\"'/"}
+_HTML_NAMES = {"&": "amp", "<": "lt", ">": "gt", '"': "quot", "'": "apos"}
 _ESCAPE = r"\\{1,8}"
 """Pattern of what begins an escape: each quoting of a quoted text doubles its backslashes."""
 
@@ -35,9 +36,9 @@ _ESCAPE = r"\\{1,8}"
 class Redactor:
     """Replaces secrets by "(hidden)" and wallets by their ends, as in "RXXXX…9abc", in any text.
 
-    Matches them in upper and lower case, percent-encoded, and escaped as in JSON or Python, wholly
-    or in part. Secrets shorter than `SHORTEST_SECRET` and wallets shorter than `SHORTEST_WALLET`
-    stay. Pass wallets without the worker.
+    Matches them in upper and lower case, percent-encoded, and escaped as in JSON, Python or HTML,
+    wholly or in part. Secrets shorter than `SHORTEST_SECRET` and wallets shorter than
+    `SHORTEST_WALLET` stay. Pass wallets without the worker.
     """
 
     def __init__(self, secrets: Iterable[str] = (), wallets: Iterable[str] = ()) -> None:
@@ -147,6 +148,8 @@ def _character_pattern(character: str) -> str:
         ways.append(_ESCAPE + re.escape(letter))
     if character == " ":
         ways.append(r"\+")
+    if name := _HTML_NAMES.get(character):
+        ways.append(f"&(?:{name}|#0*{ord(character)}|#x0*{ord(character):x});")
     return f"(?:{'|'.join(ways)})"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import string
 from collections.abc import Callable
@@ -54,6 +55,8 @@ ENCODINGS: list[Callable[[str], str]] = [
     lambda s: json.dumps(s)[1:-1],
     lambda s: json.dumps(s, ensure_ascii=False)[1:-1],
     lambda s: json.dumps(json.dumps(s))[3:-3],
+    html.escape,
+    lambda s: "".join(f"&#{ord(c)};" if c in "&<>\"'" else c for c in s),
     lambda s: repr(s)[1:-1],
     lambda s: ascii(s)[1:-1],
     lambda s: repr(s.encode("utf-8", "surrogatepass"))[2:-1],
@@ -62,7 +65,7 @@ ENCODINGS: list[Callable[[str], str]] = [
 ]
 ENCODING_NAMES = [
     "plain", "percent", "percent twice", "form", "percent all", "escaped all", "JSON", "JSON UTF-8",
-    "JSON in JSON", "repr", "ascii", "bytes", "upper", "lower",
+    "JSON in JSON", "HTML", "HTML in numbers", "repr", "ascii", "bytes", "upper", "lower",
 ]  # fmt: skip
 
 
@@ -148,8 +151,15 @@ def test_a_password_encoded_in_a_url_is_also_hidden_decoded() -> None:
 
 
 def test_hostile_text_does_not_make_matching_slow() -> None:
-    redactor = Redactor(["a\\b\\\\c-secret", "%%%%%%%%", "\\\\\\\\\\\\\\\\"], [WALLET])
-    for text in ("\\" * 2000, "%25" * 2000, "a\\" * 2000, "\\u005c" * 1000, WALLET[:-1] * 60):
+    redactor = Redactor(["a\\b\\\\c-secret", "%%%%%%%%", "&&&&&&&&", "\\\\\\\\\\\\\\\\"], [WALLET])
+    for text in (
+        "\\" * 2000,
+        "%25" * 2000,
+        "&amp;" * 999,
+        "a\\" * 2000,
+        "\\u005c" * 1000,
+        WALLET[:-1] * 60,
+    ):
         assert redactor.redact(text + "!").endswith("!")
 
 
