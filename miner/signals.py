@@ -101,11 +101,12 @@ def handled(name: str, handler: Any) -> Iterator[None]:
 
 
 @contextmanager
-def ignored_at_start() -> Iterator[None]:
-    """Ignore SIGHUP and signals without a meaning where `signals` does not handle them."""
+def stray_ignored() -> Iterator[None]:
+    """Ignore signals without a meaning, unless they are handled, outside of `signals`."""
     with ExitStack() as stack:
-        for name in ("SIGHUP", *(number.name for number in _STRAY)):
-            stack.enter_context(handled(name, signal.SIG_IGN))
+        for number in _STRAY:
+            if signal.getsignal(number) is signal.SIG_DFL:
+                stack.enter_context(handled(number.name, signal.SIG_IGN))
         yield
 
 

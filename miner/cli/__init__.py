@@ -8,10 +8,11 @@ import re
 import signal
 import sys
 from collections.abc import Iterator, MutableMapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib import import_module
 from io import TextIOWrapper
 from itertools import chain
+from threading import Timer, get_ident
 
 import click
 
@@ -22,10 +23,13 @@ from miner.cli.options import discard_output
 from miner.cli.other_miners import OTHER_DASHES
 from miner.errors import DeviceHung, MinerError, nearest, not_one_of
 from miner.safe_text import short_line
-from miner.signals import handled, redirect_to_null
+from miner.signals import handled, redirect_to_null, stray_ignored
 
 INTERRUPTED = 130
 """Exit code of a command that was interrupted."""
+
+REPEAT_SECONDS = 0.05
+"""Time after which an interrupt is repeated, so that the finalizer that dropped it has ended."""
 
 _OUTPUT_FAILED = (
     errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.EAGAIN, errno.ECONNRESET
@@ -175,7 +179,9 @@ def main() -> None:
 def _run() -> int:
     """Run the command and report its error; return the exit code."""
     try:
-        with handled("SIGTERM", signal.default_int_handler):
+        with (
+            handled("SIGTERM", signal.default_int_handler), stray_ignored(), _interrupts_repeated()
+        ):  # fmt: skip
             code = cli.main(_arguments(), standalone_mode=False, prog_name="progpow-miner",
                             complete_var=VARIABLE)  # fmt: skip
     except click.ClickException as error:
@@ -202,6 +208,32 @@ def _run() -> int:
             click.echo(f"progpow-miner: the output cannot be written: {error.strerror}", err=True)
         return 1
     return code if isinstance(code, int) else 0
+
+
+@contextmanager
+def _interrupts_repeated() -> Iterator[None]:
+    """Interrupt the command again if Python drops the exception of a signal, as it does within
+    finalizers."""
+    before = sys.unraisablehook
+    timers: list[Timer] = []
+
+    def hook(lost: sys.UnraisableHookArgs) -> None:
+        if not issubclass(lost.exc_type, KeyboardInterrupt) or not hasattr(signal, "pthread_kill"):
+            before(lost)
+            return
+        # A signal, since `interrupt_main` does not end a call that blocks.
+        again = Timer(REPEAT_SECONDS, signal.pthread_kill, (get_ident(), signal.SIGTERM))
+        again.daemon = True
+        timers.append(again)
+        again.start()
+
+    sys.unraisablehook = hook
+    try:
+        yield
+    finally:
+        for timer in timers:
+            timer.cancel()
+        sys.unraisablehook = before
 
 
 def _suggest(error: click.ClickException) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import stat
 import sys
 from collections.abc import Mapping, Sequence
@@ -24,7 +25,7 @@ from miner.cli.options import (
     write,
 )
 from miner.cli.other_miners import Translation, check_count
-from miner.signals import STOPPED_AT_ONCE, ignored_at_start
+from miner.signals import STOPPED_AT_ONCE, handled
 
 if TYPE_CHECKING:
     from miner.settings.field_types import Flag
@@ -136,7 +137,8 @@ def mine(file: Path | None, combined: tuple[str, ...], config: Path | None, **op
     if file is not None:
         _check_file(file)
     given = _settings(options, combined, config)
-    with ignored_at_start():
+    # A reload signal during the start must not end the process.
+    with handled("SIGHUP", signal.SIG_IGN):
         try:
             _mine(config, given, click.get_current_context().meta[TRANSLATION].overridden)
         except KeyboardInterrupt:

@@ -253,6 +253,26 @@ def test_characters_that_the_output_cannot_encode_are_escaped(
     assert user.encode() not in ran.stdout
 
 
+FINALIZER = """
+import sys, threading
+from miner import cli
+class Interrupted:
+    def __del__(self):
+        raise KeyboardInterrupt
+@cli.cli.command()
+def finalize():
+    Interrupted()
+    threading.Event().wait(60)
+sys.argv = ["progpow-miner", "finalize"]
+cli.main()
+"""
+
+
+def test_an_interrupt_within_a_finalizer_is_not_lost() -> None:
+    ran = python("-c", FINALIZER)
+    assert (ran.returncode, ran.stdout, ran.stderr.strip()) == (130, "", "")
+
+
 @pytest.mark.parametrize("columns", ["0", "-1", "²", "9" * 30])
 def test_a_window_without_a_width_is_not_believed(
     columns: str, monkeypatch: pytest.MonkeyPatch
