@@ -38,7 +38,7 @@ def test_show_and_clear_the_cache(folder: Path, tmp_path: Path) -> None:
     rows = {line.split()[0]: line.split()[1:] for line in shown[1:-1]}
     assert rows["build-logs"] == ["1", "files", "1.5", "MiB"]
     assert rows["shapes"] == ["1", "files", "2", "KiB"]
-    assert rows["light"][:2] == ["2", "files"]
+    assert rows["light"][:2] == ["1", "files"]
     assert rows["proved"][:2] == ["1", "files"]
     assert shown[-1] == f"{len(rows)} parts; --clear deletes the cache"
     assert run("cache").out.splitlines() == shown
