@@ -243,6 +243,8 @@ def _suggest(error: click.ClickException) -> None:
             known = {name for p in context.command.get_params(context) for name in p.opts}
             if context.command.name == "mine":
                 known |= flags_by_name().keys()
+                if sys.argv[1:2] != ["mine"]:  # it was left out, so --version may be meant
+                    known |= {name for p in cli.params for name in p.opts}
             near = nearest(f"--{name.strip('-')}", (one for one in known if one.startswith("--")))
         case click.NoSuchCommand(command_name=name, possibilities=known):
             near = nearest(name, known or ())

@@ -229,6 +229,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (["-a", "kawpow", "--server", "-u", "w"], 2, "--server needs a value"),
     (["--coin", "kawpow", *POOL], 2, "(it is a variant: give it as variant, with -a)"),
     (["--coin", "RVNN", *POOL], 2, "coin 'RVNN' is not known (did you mean RVN?)"),
+    (["--verison"], 2, "No such option '--verison'. Did you mean '--version'?"),
     (["--walet", "w"], 2, "No such option '--walet'. Did you mean '--wallet'?"),
     (
         ["-algoritm", "kawpow"],
