@@ -20,7 +20,8 @@ import json
 from miner.api.metrics import metrics
 from miner.api.openapi import document
 from miner.api.path_redaction import PathRedactor
-from miner.api.v1 import status_bytes
+from miner.api.responses import to_json
+from miner.api.v1 import status
 from miner.clock import SystemClock
 from miner.console.json_lines import json_status
 from miner.safe_text import Redactor
@@ -33,7 +34,7 @@ telemetry = Telemetry(SystemClock(), [device])
 telemetry.emit(SensorsRead("ref", Reading(noise=42.0)))
 snapshot = telemetry.snapshot()
 print(json.dumps({
-    "api": json.loads(status_bytes(snapshot, PathRedactor()))["devices"][0],
+    "api": json.loads(to_json(status(snapshot), PathRedactor()))["devices"][0],
     "metrics": metrics(snapshot).decode(),
     "log": json.loads(json_status(snapshot, Redactor()))["devices"][0],
     "openapi": document()["components"]["schemas"]["ReadingAnswer"],
