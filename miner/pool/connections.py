@@ -11,8 +11,8 @@ from miner.net.address import PoolUrl, Timeouts
 from miner.net.dial import Dial, Stream
 from miner.pool.failover import PoolEntry
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import SessionListener
 from miner.stratum.session import Reports, Session
 from miner.work import Solution

@@ -14,9 +14,9 @@ from miner.errors import ConfigError, ConnectionLost
 from miner.formatting import format_bytes
 from miner.net.address import DEFAULT_PASSWORD, PoolUrl
 from miner.net.dial import Stream
-from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from miner.stratum.wire_format import encode
 from miner.work import Solution
 

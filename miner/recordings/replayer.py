@@ -21,8 +21,8 @@ from miner.recordings.reader import (
     SentBytes,
 )
 from miner.recordings.recorder import PASSWORD_MASK
-from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent, Subscribed
 from miner.stratum.pool_memory import SentNonces
 from miner.stratum.session import Session

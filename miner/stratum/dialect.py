@@ -5,8 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.extremes import Extremes
+from miner.stratum.opening import Opening
 from miner.stratum.pool_side import PoolContext, PoolSide
 from miner.stratum.wire_format import DialectFacts
 

@@ -9,10 +9,11 @@ from typing import Any
 from miner.errors import Cause, ProtocolError
 from miner.safe_text import short_line
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import MAX_TARGET
 from miner.stratum.extremes import Extremes
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (

@@ -9,7 +9,7 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import (
     ANYTHING,
@@ -20,6 +20,7 @@ from miner.stratum.extremes import (
     WORKER_NAME,
     Extremes,
 )
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed
 from miner.stratum.pool_side import WORKER, PoolContext, PoolSide
 from miner.stratum.share_rules import (

@@ -9,7 +9,6 @@ from cachetools import FIFOCache
 
 from miner.errors import ProtocolError
 from miner.stratum import wire_format
-from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
 from miner.stratum.difficulty import DIFF1_FFFF, difficulty_from_target, target_from_difficulty
 from miner.stratum.extremes import ACCOUNT, ANYTHING, SUFFIX, Extremes
@@ -19,6 +18,7 @@ from miner.stratum.kawpow import (
     KawPowClient,
     KawPowPool,
 )
+from miner.stratum.opening import Opening
 from miner.stratum.pool_side import PoolContext, extranonce
 from miner.stratum.share_rules import OTHER, Claim, ClientEvent, Offer, Refusal, RequestId
 from miner.stratum.wire_format import params_of

@@ -8,10 +8,11 @@ from typing import Any
 from miner.errors import ProtocolError
 from miner.safe_text import short_line
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethstratum1 import nonce_suffix, suffix_claim
 from miner.stratum.extremes import ANYTHING, ETHEREUM_ADDRESS, SUFFIX, WORKER_NAME, Extremes
+from miner.stratum.opening import Opening
 from miner.stratum.outcomes import remark
 from miner.stratum.pool_events import Authorized, JobReceived, Reconnect, Subscribed
 from miner.stratum.pool_side import PoolContext, PoolSide, extranonce

@@ -8,9 +8,10 @@ from typing import Any
 
 from miner.errors import ProtocolError
 from miner.stratum import wire_format
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.extremes import ACCOUNT, ANYTHING, HASH, NONCE, Extremes
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import Authorized, JobReceived, Subscribed, WrongProtocol
 from miner.stratum.pool_side import HASH_HEX, NONCE_HEX, PoolContext, PoolSide, extranonce
 from miner.stratum.share_rules import (

@@ -14,9 +14,10 @@ from miner.net.dial import Dial, Stream
 from miner.progpow.variant import Variant
 from miner.stratum import pool_events
 from miner.stratum.bans import Bans, banned, is_ban
-from miner.stratum.client_side import SEED_WARNING, Opening
+from miner.stratum.client_side import SEED_WARNING
 from miner.stratum.dialects import DIALECTS, UNRELATED_CAUSES
 from miner.stratum.difficulty import expected_hashes
+from miner.stratum.opening import Opening
 from miner.stratum.outcomes import temporary_cause
 from miner.stratum.session import ODD_ANSWER_SECONDS, READ_BYTES
 from miner.work import NonceSpace

@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["miner.stratum"]):
     from miner.stratum.dialects import DIALECTS
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import Opening
+from miner.stratum.opening import Opening
 from tests.fakes.variants import KAWPOW
 from tests.stratum.transcripts import TRANSCRIPTS, sent_by_pool
 

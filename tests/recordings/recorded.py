@@ -15,8 +15,9 @@ from miner import clock as simulation
 from miner.errors import PoolError
 from miner.net.address import PoolUrl
 from miner.recordings.recorder import Recorder
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import JobReceived, PoolEvent
 from miner.stratum.session import Reports, Session
 from miner.work import Job, Outcome, Solution, Verdict

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from miner import clock as simulation
 from miner.errors import ConfigError, ConnectionLost
 from miner.recordings.recorder import PasswordMask, Recorder
-from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from tests.fakes.clock import FakeClock
 from tests.fakes.dial import FakeStream
 from tests.fakes.variants import KAWPOW

@@ -9,9 +9,10 @@ from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.kawpow import KAWPOW as KAWPOW_DIALECT
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import JobReceived, Message, PoolEvent
 from miner.work import Job, Solution
 from tests.fakes.variants import KAWPOW

@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 
 from miner.progpow.variant import Span
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.ethproxy import ETHPROXY, SERO, ZANO
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import (
     Authorized,
     HashrateRefused,

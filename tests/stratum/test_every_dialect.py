@@ -13,9 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from miner.errors import ProtocolError
-from miner.stratum.client_side import ClientSide, Opening
+from miner.stratum.client_side import ClientSide
 from miner.stratum.dialect import Dialect
 from miner.stratum.dialects import DIALECTS, recognise
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import Authorized, PoolEvent, ShareAnswer, Subscribed
 from miner.stratum.wire_format import LINE_LIMIT, whole
 from miner.work import Outcome

@@ -10,8 +10,8 @@ from typing import Any
 
 from miner.progpow.keccak import seed_hash
 from miner.progpow.variant import Variant
-from miner.stratum.client_side import Opening
 from miner.stratum.dialect import Dialect
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import PoolEvent, ShareAnswer
 from miner.work import Job, Outcome, Solution
 from tests.stratum.dialogue import jobs, line, parsed

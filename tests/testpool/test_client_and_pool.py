@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from miner.stratum.client_side import Opening
 from miner.stratum.dialects import DIALECTS
+from miner.stratum.opening import Opening
 from miner.stratum.pool_events import Authorized, PoolEvent, Reconnect, ShareAnswer, Subscribed
 from miner.stratum.resumable import ResumableSessions
 from miner.stratum.share_rules import ShareToProve
