@@ -31,7 +31,7 @@ import card_checks
 import card_rates
 import first_run
 from first_run import Run, Step
-from first_run_results import PREDICTIONS, Results, report
+from first_run_results import PREDICTIONS, Results, report, table
 
 CHECKOUT = Path(__file__).parents[2]
 ABOUT = {"sources": "these", "device": "cuda:0"}
@@ -228,6 +228,11 @@ def test_the_report_has_predictions_beside_what_was_measured(tmp_path: Path) -> 
     assert "| exact kawpow |  |  | failed |  | a / b |" in text
     assert "| shares that were invalid | 0 shares | exactness | 0 shares |  |  |" in text
     assert "| dataset cuda epoch 125 | ≤ 1 s |" in text
+
+
+def test_the_page_has_the_predictions() -> None:
+    page = (CHECKOUT / "docs/performance.md").read_text(encoding="utf-8")
+    assert "\n".join(table({})) in page, "print it with benchmarks/first_run.py --predictions"
 
 
 def test_predictions_of_shapes_are_for_shapes_that_exist() -> None:
