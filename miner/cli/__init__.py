@@ -22,7 +22,6 @@ from miner.cli.foreign_flags import flags_by_name
 from miner.cli.options import discard_output
 from miner.cli.other_miners import OTHER_DASHES
 from miner.errors import DeviceHung, MinerError, nearest, not_one_of
-from miner.safe_text import short_line
 from miner.signals import handled, redirect_to_null, stray_ignored
 
 INTERRUPTED = 130
@@ -254,6 +253,8 @@ def _suggest(error: click.ClickException) -> None:
 
 
 def _with_suggestion(found: re.Match[str]) -> str:
+    from miner.safe_text import short_line
+
     choices = re.findall("'([^']*)'", found[2])
     return f"{not_one_of(short_line(found[1]), choices)}."
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -140,6 +139,8 @@ def print_line(line: str) -> None:
 
 def print_json(value: object) -> None:
     """Print JSON as `print_line` does, in ASCII: it stays valid in any encoding of the output."""
+    import json
+
     print_line(json.dumps(value, indent=2))
 
 

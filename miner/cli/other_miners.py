@@ -5,13 +5,13 @@ from __future__ import annotations
 
 import re
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
+from functools import cached_property
 
 import click
 
 from miner.cli.foreign_flags import ForeignFlag, flags_by_name, normalized
 from miner.errors import nearest
-from miner.safe_text import short_line, without_wallets
 
 SWITCH_WORDS = {
     "1": True, "on": True, "true": True, "yes": True,
@@ -66,7 +66,7 @@ class Translation:
         """A sentence for each value that a later flag replaced."""
         self.unclear: list[str] = []
         """A remark on each short flag that looks like a long one because of its value."""
-        self._own, self._known = own, own.keys() | flags_by_name().keys()
+        self._own = own
         self._left = deque(arguments)
         self._flags: list[tuple[str, ...]] = []
         """Flags with their values, and other arguments, in order."""
@@ -118,9 +118,14 @@ class Translation:
         else:  # several short flags, or else a mistake
             self._flags.append((argument,))
 
+    @cached_property
+    def _known(self) -> Set[str]:
+        """All flags; read when a flag is not our own, since help must answer at once."""
+        return self._own.keys() | flags_by_name().keys()
+
     def _is_long(self, name: str) -> bool:
         """Return whether `name` is a long flag with one dash, as some miners have them."""
-        if name in flags_by_name() or not re.match("-[A-Za-z][^-]", name):
+        if not re.match("-[A-Za-z][^-]", name) or name in flags_by_name():
             return False
         return normalized(f"-{name}") in self._known
 
@@ -174,6 +179,8 @@ class Translation:
             self._flags.remove(flag)
 
     def _replaces(self, value: str, earlier: str, replaced: str) -> None:
+        from miner.safe_text import short_line, without_wallets
+
         one, other = (short_line(without_wallets(v.rpartition("@")[2])) for v in (value, replaced))
         self.overridden.append(f"{self._name} {one} replaces the earlier {earlier} {other}")
 
