@@ -34,8 +34,8 @@ from collections.abc import Iterable
 from enum import StrEnum
 
 ALIKE = 0.75
-"""Least similarity, from 0 to 1, of an unknown name and the known one that a message suggests: they
-differ by a typing mistake. Others mislead."""
+"""Least similarity, from 0 to 1, of an unknown name and the known one that a message suggests: less
+would suggest names that were not meant."""
 
 
 class MinerError(Exception):

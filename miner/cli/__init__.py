@@ -295,8 +295,8 @@ def _open_closed_streams() -> None:
 
 
 def _forget_empty_window() -> None:
-    """Remove sizes of the terminal that are no positive numbers from the environment: in a window
-    of no width, tables would be empty."""
+    """Remove sizes of the terminal that are not positive from the environment: in a window of no
+    width, tables would be empty."""
     for name in ("COLUMNS", "LINES"):
         if not re.fullmatch("0*[1-9][0-9]{0,4}", os.environ.get(name, "")):
             os.environ.pop(name, None)

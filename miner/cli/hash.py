@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from miner.verify import Verifier
 
 LONGEST_LINE = 1 << 20
-"""Characters of a line in a batch, at which it is not one."""
+"""Characters at which a line of a batch is refused."""
 
 
 @click.command("hash")

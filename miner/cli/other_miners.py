@@ -120,7 +120,7 @@ class Translation:
 
     @cached_property
     def _known(self) -> Set[str]:
-        """All flags; read when a flag is not our own, since help must answer at once."""
+        """All flags. The table is only read when it is needed, so that help answers sooner."""
         return self._own.keys() | flags_by_name().keys()
 
     def _is_long(self, name: str) -> bool:

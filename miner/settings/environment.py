@@ -31,7 +31,8 @@ OTHER_VARIABLES: Mapping[str, str] = {
 """Variables of the miner that do not belong to a key, with their meanings."""
 
 SAME_TABLE = 0.6
-"""Least similarity of an unknown key and the suggested one: few keys are possible."""
+"""Least similarity of an unknown key and the suggested one, lower than for other names, since few
+keys are possible."""
 
 _OF_SERVICE = re.compile(
     r"(.+_)?(SERVICE_HOST|SERVICE_PORT(_.+)?|PORT_[0-9]+_(TCP|UDP|SCTP)(_.+)?)"
