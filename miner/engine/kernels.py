@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict, deque
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from miner.codegen.launch_shape import LaunchShape
@@ -12,7 +13,7 @@ from miner.engine.datasets import Datasets
 from miner.engine.opened_device import OpenedDevice
 from miner.engine.programs import SearchProgram, next_program, program_at, program_of
 from miner.engine.proof import KernelProof, prove_kernel
-from miner.errors import WrongResult
+from miner.errors import DeviceError, WrongResult
 from miner.telemetry.events import KernelReady
 from miner.work import Job, NonceRange
 
@@ -142,7 +143,11 @@ class Kernels:
     ) -> None:
         """Take the result of a launch of a proof."""
         upcoming.in_flight -= 1
-        if upcoming.abandoned or found is None:
+        if found is None:
+            with suppress(DeviceError):  # after the launch, all calls may fail; its error counts
+                self._abandon(upcoming)
+            return
+        if upcoming.abandoned:
             self._abandon(upcoming)
             return
         try:

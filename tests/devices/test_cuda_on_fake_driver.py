@@ -301,7 +301,7 @@ def test_a_rig_keeps_mining_when_a_card_fails(processes: Processes, toy: Path) -
         "-c", DEMO, str(toy), FAKE_CUDA_DEVICES=cards("3080", "1080"), PYTHONUNBUFFERED="1"
     )
     output = output_at_end(process)
-    assert "ILLEGAL_ADDRESS; it is opened again" in output
+    assert "ILLEGAL_ADDRESS; it is opened again" in output, output
     lost = re.search(r"(cuda:\d) +WARNING fault: ", output)
     assert lost, output
     # Its dataset was there, and is there again; what the other one found counted meanwhile.

@@ -8,10 +8,11 @@ import threading
 import pytest
 
 from miner.engine.kernels import KEPT_KERNELS
+from miner.errors import DeviceError
 from miner.telemetry.events import DeviceFault, DeviceResting, KernelReady, Launched
 from tests.engine.rig import Rig
 from tests.engine.test_datasets import mine
-from tests.fakes.device import WAIT, DeviceScript, FakeProver, job_at
+from tests.fakes.device import WAIT, DeviceScript, FakeDevice, FakeProver, job_at
 
 EVERY = 2**256 - 1
 """The target of the launches that prove a kernel."""
@@ -88,6 +89,28 @@ async def test_equal_devices_share_the_hashes_of_a_proof():
             await until_proved(rig, period + 1)
     assert all(proofs(rig, p, device) == 2 for p in range(4) for device in range(4))
     assert len(prover.digests) == len(set(prover.digests)) == 4 * 5
+
+
+async def test_a_failed_proof_is_reported_even_if_its_kernel_cannot_be_unloaded(monkeypatch):
+    script = DeviceScript()
+    launch = FakeDevice.launch
+
+    def fails_ahead(device, kernel, job, span):
+        if job.target == EVERY and script.launched:
+            monkeypatch.undo()
+            monkeypatch.setattr(FakeDevice, "unload", fails_after)
+            raise DeviceError("the card is lost")
+        return launch(device, kernel, job, span)
+
+    def fails_after(device, kernel):
+        raise DeviceError("it failed before")
+
+    monkeypatch.setattr(FakeDevice, "launch", fails_ahead)
+    rig = Rig(script)
+    async with rig.running() as engine:
+        engine.work_on(job_at(0))
+        await rig.until(lambda: rig.of(DeviceFault))
+    assert [event.reason for event in rig.of(DeviceFault)] == ["the card is lost"]
 
 
 async def test_a_kernel_that_is_wrong_ahead_of_its_period_is_built_again():
