@@ -48,8 +48,8 @@ def examine(
 def validate(raw: RawSettings) -> tuple[Loaded | None, list[str]]:
     """Return the settings, and a message for each mistake.
 
-    With mistakes, these are the settings of those tables and keys at the top that have none, for
-    further checks; None if there are no such settings.
+    With mistakes, the tables and the keys at the top that have any are left out, so that the rest
+    can be checked further; None if the rest is not valid either.
     """
     try:
         return Loaded(Settings.model_validate(raw.values), raw), raw.problems

@@ -109,7 +109,7 @@ clients in JavaScript all but the empty list and object."""
 _NOTHING = re.compile(
     r"(?:ok|success(?:ful)?|accepted|none|null|nil|no error)?[.!]?", re.IGNORECASE
 )
-"""Text of an error without code that, beside a true result, is no error."""
+"""Texts by which an error without a code, beside a true result, reports success."""
 
 _TEXTS = ("message", "error", "reason", "msg", "text", "description", "detail", "data")
 """Members of an error that may contain its text; the first one that has any is used."""

@@ -213,9 +213,16 @@ async def test_a_ban_in_an_error_that_names_no_request_is_respected(closes: bool
 
 
 @pytest.mark.parametrize(
-    "text", [b"Your IP is banned for 10 minutes\n", b'"you are banned"', b"banned"]
+    "text",
+    [
+        b"Your IP is banned for 10 minutes\n",
+        b'"you are banned"',
+        b"banned",
+        call("client.show_message", "your address is banned"),
+    ],
+    ids=["a line", "a cut line in quotes", "a word", "a message"],
 )
-async def test_a_ban_in_plain_text_is_respected(text: bytes) -> None:
+async def test_a_ban_before_the_login_is_respected(text: bytes) -> None:
     bench = Bench([FIRST, SECOND])
     bench.dial.ready(FIRST.host, stream := FakeStream())
     bench.prepare(SECOND)
@@ -225,15 +232,3 @@ async def test_a_ban_in_plain_text_is_respected(text: bytes) -> None:
         await bench.clock.advance(3)
         assert bench.hosts() == ["first", "second"]
         assert "banned" in bench.events_of(events.PoolLost)[0].reason
-
-
-async def test_a_ban_in_a_message_before_the_login_is_respected() -> None:
-    bench = Bench([FIRST, SECOND])
-    stream = FakeStream()
-    stream.feed(call("client.show_message", "your address is banned"))
-    stream.end()
-    bench.dial.ready(FIRST.host, stream)
-    bench.prepare(SECOND)
-    async with running(bench):
-        await bench.clock.advance(3)
-        assert bench.hosts() == ["first", "second"]
