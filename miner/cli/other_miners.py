@@ -301,8 +301,9 @@ def check_count(flag: str, given: Sequence[str], pools: int) -> None:
     if given and not pools:
         raise click.UsageError(f"{flag} needs a pool: give -o URL too")
     if len(given) > pools and len(set(given)) > 1:
+        whom = "one pool" if pools == 1 else f"{pools} pools"
         raise click.UsageError(
-            f"{flag} is given {len(given)} times, but -o {pools} times; remove the wrong ones"
+            f"{flag} is given {len(given)} times, for {whom}; remove the wrong ones"
         )
 
 

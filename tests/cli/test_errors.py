@@ -53,7 +53,7 @@ MISTAKES: list[tuple[list[str], int, str]] = [
     (
         ["mine", "-a", "kawpow", *POOL, "-u", "two"],
         2,
-        "-u is given 2 times, but -o 1 times",
+        "-u is given 2 times, for one pool",
     ),
     (["mine", "-a", "kawpow", *POOL, "-p", "1", "-p", "2"], 2, "-p is given 2 times"),
     (["demo", "--algo", "nope"], 2, "variant 'nope' is not known"),

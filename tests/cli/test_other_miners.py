@@ -268,9 +268,9 @@ def test_each_flag_with_one_value_is_passed_on_once(pairs: list[tuple[str, str]]
 @pytest.mark.parametrize(
     ("given", "sentence"),
     [
-        ("-o h:1 -u v --wallet w", "--wallet is given 2 times, but -o 1 times"),
-        ("-o h:1 -u w --pass 1 --password 2", "--password is given 2 times, but -o 1 times"),
-        ("--server h --port 1 -n 2 -u w", "-n is given 2 times, but -o 1 times"),
+        ("-o h:1 -u v --wallet w", "--wallet is given 2 times, for one pool"),
+        ("-o h:1 -u w --pass 1 --password 2", "--password is given 2 times, for one pool"),
+        ("--server h --port 1 -n 2 -u w", "-n is given 2 times, for one pool"),
         ("--config a --config b", "-c is given 2 times: name one settings file"),
     ],
 )
